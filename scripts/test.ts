@@ -1,0 +1,77 @@
+/**
+ * Runs the tests: unit, then integration. The last line is `N passed, N failed`.
+ *
+ *   npm test [-- FILE… [tap options]]      for example  npm test -- test/unit/layers.test.ts --grep=circle
+ */
+import { spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { leftovers, traces } from './leftovers.ts'
+import { TapReport, type Totals } from './tap-report.ts'
+
+const ROOT = resolve(import.meta.dirname, '..')
+/** Test files run at once, in each suite: both keep to namespaces of their own. */
+const JOBS = { unit: 2, integration: 2 } as const
+type Suite = keyof typeof JOBS
+
+const print = (line: string): void => console.log(line)
+
+/** The files of a suite: those asked for that belong to it, or all. */
+function filesOf(suite: Suite, asked: readonly string[]): string[] {
+  const all = globSync(`test/${suite}/**/*.test.ts`, { cwd: ROOT }).sort()
+  if (asked.length === 0) return all
+  const wanted = asked.map((path) => relative(ROOT, resolve(process.env.INIT_CWD ?? '.', path)))
+  return all.filter((file) => wanted.some((path) => file === path || file.startsWith(`${path}/`)))
+}
+
+async function runTap(files: readonly string[], jobs: number, options: readonly string[]): Promise<Totals> {
+  const args = ['run', '--reporter=tap', `--jobs=${jobs}`, ...options, ...files]
+  const child = spawn(join(ROOT, 'node_modules/.bin/tap'), args, {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<number | null>((done, fail) => {
+    child.on('error', fail)
+    child.on('close', done)
+  })
+  const report = new TapReport(print, process.stdout.isTTY === true && process.env.NO_COLOR === undefined)
+  for await (const line of createInterface({ input: child.stdout })) report.line(line)
+  report.finish()
+  const code = await ended
+  const totals = report.totals ?? { passed: 0, failed: 0 }
+  if (totals.failed === 0 && (code !== 0 || report.totals === undefined)) {
+    print(`tap ended with ${code ?? 'a signal'}${report.totals === undefined ? ' and without totals' : ''}`)
+    totals.failed = 1
+  }
+  return totals
+}
+
+async function main(): Promise<Totals> {
+  const asked = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
+  const options = process.argv.slice(2).filter((arg) => arg.startsWith('-'))
+  const total: Totals = { passed: 0, failed: 0 }
+  const before = traces()
+  let found = 0
+  for (const suite of Object.keys(JOBS) as Suite[]) {
+    const files = filesOf(suite, asked)
+    if (files.length === 0) continue
+    found += files.length
+    const { passed, failed } = await runTap(files, JOBS[suite], options)
+    total.passed += passed
+    total.failed += failed
+  }
+  if (found === 0) {
+    print(asked.length === 0 ? 'there are no tests' : `no test file among: ${asked.join(' ')}`)
+    total.failed += 1
+  }
+  for (const left of await leftovers(before)) {
+    print(`left behind: ${left}`)
+    total.failed += 1
+  }
+  return total
+}
+
+const { passed, failed } = await main()
+print(`${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0

@@ -1,0 +1,82 @@
+/** An interface that exists becomes what its EndSpec says: sysctls, offload, up, addresses, routes. */
+import { type AddressChange, addAddress } from '../netlink/address.ts'
+import { getLinkByIndex, type Link, noAutomaticLinkLocal, setLink } from '../netlink/link.ts'
+import type { Request } from '../netlink/message.ts'
+import { addRoute, type RouteChange } from '../netlink/route.ts'
+import type { Netns } from '../netns/netns.ts'
+import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
+import { parseCidr, parseDestination, parseIp } from './cidr.ts'
+import type { AddressSpec, EndSpec, RouteSpec } from './endpoint.ts'
+import { routeText } from './endpoint.ts'
+import { linkLocalOf } from './mac.ts'
+import { setTxOffload } from './offload.ts'
+
+const RT_SCOPE_LINK = 253
+const LOOPBACK_INDEX = 1
+
+export function addressChange(index: number, spec: AddressSpec): AddressChange {
+  const { bytes, prefix } = parseCidr(spec.address)
+  return { index, bytes, prefix, text: spec.address, noPrefixRoute: spec.noPrefixRoute ?? false }
+}
+
+export function routeChange(index: number, spec: RouteSpec): RouteChange {
+  const dst = parseDestination(spec.dst)
+  const { gw, src, ...rest } = spec
+  return {
+    ...rest,
+    text: routeText(spec),
+    family: dst.family,
+    dst: dst.bytes,
+    prefix: dst.prefix,
+    index,
+    ...(gw === undefined ? {} : { gateway: parseIp(gw).bytes }),
+    ...(src === undefined ? {} : { source: parseIp(src).bytes }),
+  }
+}
+
+/** True if the end has an IPv6 address to be given. */
+export function wantsIpv6(end: EndSpec): boolean {
+  return end.addresses.some(({ address }) => address.includes(':'))
+}
+
+/** The settings that are files or ioctls, not messages: they need the thread inside the namespace. */
+export function applySettings(netns: Netns, end: EndSpec): void {
+  const sysctls = Object.entries(end.sysctls ?? {})
+  const ipv6 = wantsIpv6(end)
+  if (!ipv6 && sysctls.length === 0 && end.txOffload === undefined) return
+  netns.inside(() => {
+    if (ipv6) {
+      for (const name of ['lo', end.ifName]) {
+        const path = ['net', 'ipv6', 'conf', name, 'disable_ipv6']
+        if (readSysctl(path) === '1') writeSysctl(path, '0')
+      }
+      // The addresses stay when the interface goes down and up again, as IPv4's do.
+      writeSysctl(['net', 'ipv6', 'conf', end.ifName, 'keep_addr_on_down'], '1')
+    }
+    for (const [path, value] of sysctls) writeSysctl(path.split('/'), value)
+    if (end.txOffload !== undefined) setTxOffload(end.ifName, end.txOffload)
+  })
+}
+
+/** Up, addresses, routes; the answer is what the kernel then says of the interface. */
+export function configureRequests(index: number, end: EndSpec, alias: string): Request<Link>[] {
+  const ownLinkLocal = end.addresses.some(({ address }) => /^fe[89ab]/i.test(address))
+  return [
+    noAutomaticLinkLocal(index),
+    setLink(index, { up: true, alias }, end.ifName),
+    ...(ownLinkLocal ? [] : [linkLocal(index, end.mac)]),
+    ...end.addresses.map((spec) => addAddress(addressChange(index, spec))),
+    ...end.routes.map((spec) => addRoute(routeChange(index, spec))),
+    // A namespace with a wire wants its loopback; it is interface 1 of every namespace (net/core/dev.c).
+    setLink(LOOPBACK_INDEX, { up: true }, 'lo'),
+    getLinkByIndex(index),
+  ]
+}
+
+/** The address the kernel would have made, but without the wait; nothing where IPv6 is off. */
+function linkLocal(index: number, mac: string): Request {
+  return {
+    ...addAddress({ index, bytes: linkLocalOf(mac), prefix: 64, text: 'link-local', scope: RT_SCOPE_LINK }),
+    tolerate: ['EACCES', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL', 'ENODEV', 'EEXIST'],
+  }
+}

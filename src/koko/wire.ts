@@ -1,0 +1,174 @@
+/**
+ * A wire: a veth pair whose two ends come to be in their final namespaces under their final names.
+ * Validate first; then all or nothing; ready on return.
+ */
+import { listAddresses } from '../netlink/address.ts'
+import type { NetlinkError } from '../netlink/error.ts'
+import {
+  createVeth,
+  deleteLink,
+  getLinkByIndex,
+  getLinkByName,
+  type Link,
+  setLink,
+  setVethAlias,
+} from '../netlink/link.ts'
+import type { Netns } from '../netns/netns.ts'
+import { writeSysctl } from '../netns/sysctl.ts'
+import { parseCidr } from './cidr.ts'
+import { applySettings, configureRequests } from './configure.ts'
+import type { EndSpec } from './endpoint.ts'
+import { invalid, WireError } from './error.ts'
+import { LIVE_GROUP } from './marks.ts'
+import { validateEnd, validatePair } from './validate.ts'
+
+export interface WireEnd {
+  readonly netns: Netns
+  readonly spec: EndSpec
+  /** Left down, without IPv6 and addresses, until somebody comes for it. */
+  readonly parked?: boolean
+  /** An address that another interface of the namespace has is no obstacle (the host end's gateway address). */
+  readonly sharedAddresses?: boolean
+}
+
+export interface WirePlan {
+  /** The end whose namespace the creating message is sent in, and which carries the mark from that send on. */
+  readonly anchor: WireEnd
+  readonly other: WireEnd
+  readonly alias: string
+}
+
+export interface Wire {
+  readonly anchor: Link
+  readonly other: Link
+}
+
+/** Decides everything and refuses what can be refused; changes nothing. @throws WireError */
+export function planWire(anchor: WireEnd, other: WireEnd, alias: string): WirePlan {
+  validateEnd(anchor.spec)
+  validateEnd(other.spec)
+  validatePair(anchor.spec, other.spec)
+  if (anchor.netns.cookie === other.netns.cookie && anchor.spec.ifName === other.spec.ifName) {
+    throw invalid(
+      `both ends would be called ${anchor.spec.ifName} in the same namespace ${anchor.netns.label}`,
+      'give the two ends different names or namespaces',
+    )
+  }
+  for (const end of [anchor, other]) {
+    refuseTakenName(end.netns, end.spec.ifName)
+    refuseTakenAddresses(end)
+  }
+  return { anchor, other, alias }
+}
+
+/** @throws WireError ('exists') if an interface has this name or altname */
+export function refuseTakenName(netns: Netns, ifName: string): void {
+  const [taken] = netns.socket.request(getLinkByName(ifName))
+  if (taken === undefined) return
+  const whose = taken.name === ifName ? '' : ` (an altname of ${taken.name})`
+  throw new WireError(
+    'exists',
+    `interface name ${ifName}${whose} already exists in ${netns.label}`,
+    'delete that interface or choose another name',
+  )
+}
+
+export function refuseTakenAddresses({ netns, spec, sharedAddresses, parked }: WireEnd): void {
+  if (sharedAddresses || parked || spec.addresses.length === 0) return
+  const wanted = new Map(
+    spec.addresses.map(({ address }) => [parseCidr(address).bytes.toString('hex'), address]),
+  )
+  for (const { bytes } of netns.socket.dump(listAddresses())) {
+    const address = wanted.get(bytes.toString('hex'))
+    if (address !== undefined) {
+      throw new WireError(
+        'invalid',
+        `address ${address} is already in use in ${netns.label}`,
+        'choose another one',
+      )
+    }
+  }
+}
+
+/** Makes the wire. Whatever fails, nothing remains. @throws WireError, NetlinkError, SystemCallError */
+export function applyWire(plan: WirePlan): Wire {
+  const { anchor, other, alias } = plan
+  const made = create(plan)
+  try {
+    for (const end of [anchor, other]) prepare(end)
+    return {
+      other: configure(other, made.peerIndex, alias),
+      anchor: configure(anchor, made.index, alias),
+    }
+  } catch (error) {
+    undoWire(anchor.netns, made.index)
+    throw error
+  }
+}
+
+/** What an end needs after its creation or arrival. @returns the interface as it then is */
+export function configure({ netns, spec, parked }: WireEnd, index: number, alias: string): Link {
+  const [link] = netns.socket.request(
+    ...(parked
+      ? [setLink(index, { alias }, spec.ifName), getLinkByIndex(index)]
+      : configureRequests(index, spec, alias)),
+  )
+  if (link === undefined) throw new WireError('failed', `${spec.ifName} vanished from ${netns.label}`)
+  return link
+}
+
+function create({ anchor, other, alias }: WirePlan): { index: number; peerIndex: number } {
+  const [created, marked, found] = anchor.netns.socket.exchange([
+    createVeth(vethEnd(anchor.spec), vethEnd(other.spec), other.netns.fd),
+    setVethAlias(anchor.spec.ifName, alias),
+    getLinkByName(anchor.spec.ifName),
+  ])
+  if (created?.error !== undefined) throw creationError(created.error, anchor, other)
+  const link = found?.replies[0]
+  if (marked?.error !== undefined || link?.peerIndex === undefined) {
+    if (link !== undefined) undoWire(anchor.netns, link.index)
+    throw marked?.error ?? new WireError('failed', `${anchor.spec.ifName} vanished while it was being made`)
+  }
+  return { index: link.index, peerIndex: link.peerIndex }
+}
+
+function vethEnd(spec: EndSpec) {
+  return {
+    name: spec.ifName,
+    mac: spec.mac,
+    mtu: spec.mtu,
+    txQueueLength: spec.txQueueLength,
+    group: LIVE_GROUP,
+  }
+}
+
+/** EEXIST does not say which end clashed: look on both sides. */
+function creationError(error: NetlinkError, anchor: WireEnd, other: WireEnd): Error {
+  if (error.code === 'EEXIST') {
+    refuseTakenName(anchor.netns, anchor.spec.ifName)
+    refuseTakenName(other.netns, other.spec.ifName)
+  }
+  return error
+}
+
+export function prepare(end: WireEnd): void {
+  if (end.parked) park(end.netns, end.spec.ifName)
+  else applySettings(end.netns, end.spec)
+}
+
+/** A parked end must not speak: without IPv6 it would not even if somebody set it up. */
+export function park(netns: Netns, ifName: string): void {
+  netns.inside(() => {
+    try {
+      writeSysctl(['net', 'ipv6', 'conf', ifName, 'disable_ipv6'], '1')
+    } catch (error) {
+      // ENOENT: a kernel without IPv6 has nothing to be silenced.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    }
+  })
+}
+
+/** Removes a wire that is only just being made, by the ifindex that the kernel gave it. */
+export function undoWire(netns: Netns, index: number): void {
+  netns.socket.exchange([deleteLink(index)])
+}

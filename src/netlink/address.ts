@@ -1,0 +1,136 @@
+/** RTM_*ADDR requests (linux/if_addr.h). Addresses are raw bytes here: 4 or 16. */
+import * as rt from 'netlink/dist/rt/structs.js'
+import {
+  attributes,
+  type NetlinkMessage,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  parseAttributes,
+  type Request,
+} from './message.ts'
+
+const { NEWADDR, DELADDR, GETADDR } = rt.MessageType
+
+const IFA_ADDRESS = 1
+const IFA_LOCAL = 2
+const IFA_FLAGS = 8
+export const IFA_F_DADFAILED = 0x08
+export const IFA_F_TENTATIVE = 0x40
+
+export const AF_INET = 2
+export const AF_INET6 = 10
+
+export interface InterfaceAddress {
+  readonly family: 4 | 6
+  readonly index: number
+  readonly bytes: Buffer
+  readonly prefix: number
+  /** 0 global, 253 link. */
+  readonly scope: number
+  readonly tentative: boolean
+  readonly dadFailed: boolean
+}
+
+export interface AddressChange {
+  readonly index: number
+  readonly bytes: Buffer
+  readonly prefix: number
+  /** In words, for errors. */
+  readonly text: string
+  /** 0 global (default), 253 link. */
+  readonly scope?: number
+  /** Leave out the route to the prefix that the kernel would add. */
+  readonly noPrefixRoute?: boolean
+}
+
+function payload(change: AddressChange, withFlags: boolean): Uint8Array[] {
+  const ipv4 = change.bytes.length === 4
+  const broadcast = ipv4 && change.prefix < 31 ? broadcastOf(change.bytes, change.prefix) : undefined
+  return attributes((out) =>
+    rt.formatAddressMessage(
+      {
+        kind: 'address',
+        data: {
+          family: ipv4 ? AF_INET : AF_INET6,
+          prefixlen: change.prefix,
+          index: change.index,
+          scope: change.scope ?? 0,
+        },
+        attrs: {
+          local: change.bytes,
+          address: change.bytes,
+          ...(withFlags && broadcast ? { broadcast } : {}),
+          ...(withFlags
+            ? {
+                flags: {
+                  // Both ends of the wire are ours: nobody else can hold the address.
+                  ...(ipv4 ? {} : { nodad: true as const }),
+                  ...(change.noPrefixRoute ? { noprefixroute: true as const } : {}),
+                },
+              }
+            : {}),
+        },
+      },
+      out,
+    ),
+  )
+}
+
+function broadcastOf(bytes: Buffer, prefix: number): Buffer {
+  const broadcast = Buffer.alloc(4)
+  broadcast.writeUInt32BE((bytes.readUInt32BE(0) | (0xffffffff >>> prefix)) >>> 0)
+  return broadcast
+}
+
+/** Adds an address, usable at once: IPv6 without duplicate address detection (IFA_F_NODAD). */
+export function addAddress(change: AddressChange): Request {
+  return {
+    what: `add address ${change.text}`,
+    type: NEWADDR,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: payload(change, true),
+  }
+}
+
+export function deleteAddress(change: AddressChange): Request {
+  return {
+    what: `delete address ${change.text}`,
+    type: DELADDR,
+    flags: 0,
+    payload: payload(change, false),
+  }
+}
+
+/** The addresses of all interfaces, or of one, for `dump`. */
+export function listAddresses(index = 0): Request<InterfaceAddress> {
+  return {
+    what: 'list addresses',
+    type: GETADDR,
+    flags: 0,
+    parse: parseAddress,
+    payload: attributes((out) =>
+      rt.formatAddressMessage({ kind: 'address', data: { index }, attrs: {} }, out),
+    ),
+  }
+}
+
+function parseAddress(message: NetlinkMessage): InterfaceAddress {
+  const family = message.data[0] === AF_INET6 ? 6 : 4
+  let flags = message.data[2] ?? 0
+  let address: Buffer | undefined
+  let local: Buffer | undefined
+  parseAttributes(message.data.subarray(rt.__LENGTH_Address), ({ type, data }) => {
+    if (type === IFA_ADDRESS) address = Buffer.from(data)
+    else if (type === IFA_LOCAL) local = Buffer.from(data)
+    else if (type === IFA_FLAGS) flags = data.readUInt32LE(0)
+  })
+  return {
+    family,
+    index: message.data.readUInt32LE(4),
+    bytes: local ?? address ?? Buffer.alloc(family === 4 ? 4 : 16),
+    prefix: message.data[1] ?? 0,
+    scope: message.data[3] ?? 0,
+    tentative: (flags & IFA_F_TENTATIVE) !== 0,
+    dadFailed: (flags & IFA_F_DADFAILED) !== 0,
+  }
+}

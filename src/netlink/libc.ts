@@ -1,0 +1,150 @@
+/**
+ * The handful of libc calls that Node does not offer. Everything else in nugator is TypeScript.
+ *
+ * Constants are those of Linux on every architecture with the generic ABI (x86-64, arm64, riscv64, loong64).
+ */
+import { constants as os } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+
+export const AF_NETLINK = 16
+export const SOCK_RAW = 3
+export const SOCK_DGRAM = 2
+export const SOCK_CLOEXEC = 0o2000000
+export const SOCK_NONBLOCK = 0o4000
+export const SOL_SOCKET = 1
+export const CLONE_NEWNET = 0x40000000
+
+// The program itself is linked to libc, glibc or musl: its own symbols are the portable way to it.
+const libc = koffi.load(null)
+
+const c = {
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  setns: libc.func('int setns(int fd, int nstype)'),
+  unshare: libc.func('int unshare(int flags)'),
+  getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, void *value, uint32 length)'),
+  flock: libc.func('int flock(int fd, int operation)'),
+  mount: libc.func('int mount(str source, str target, str type, ulong flags, void *data)'),
+  umount2: libc.func('int umount2(str target, int flags)'),
+  ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
+}
+
+/** A failed system call: which one, on what, and the kernel's errno by name (`EPERM`). */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError'
+  readonly call: string
+  readonly code: string
+
+  constructor(call: string, errno: number) {
+    const code = errnoName(errno)
+    super(`${call}: ${errnoText(code)}`)
+    this.call = call
+    this.code = code
+  }
+}
+
+/** The symbolic name of a positive errno, or `E<number>` for one Node does not know. */
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno)
+  } catch {
+    return `E${errno}`
+  }
+}
+
+const errnoWords: Readonly<Record<string, string>> = {
+  EPERM: 'operation not permitted',
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  EEXIST: 'already exists',
+  ENODEV: 'no such device',
+  EINVAL: 'invalid argument',
+  EBUSY: 'busy',
+  ESRCH: 'no such process or entry',
+  ENETUNREACH: 'network is unreachable',
+  EADDRNOTAVAIL: 'address not available',
+  EOPNOTSUPP: 'not supported by this kernel',
+  ENOPROTOOPT: 'not known to this kernel',
+  ENOTSUP: 'not supported by this kernel',
+  ERANGE: 'out of range',
+  ENETDOWN: 'the interface is down',
+}
+
+/** `EPERM (operation not permitted)`: the name with the words a person reads. */
+export function errnoText(code: string): string {
+  const words = errnoWords[code]
+  return words === undefined ? code : `${code} (${words})`
+}
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, koffi.errno())
+  return result
+}
+
+/** socket(2). @returns a file descriptor that the caller closes. */
+export function socket(domain: number, type: number, protocol: number): number {
+  return check('socket', c.socket(domain, type, protocol))
+}
+
+/** setns(2) to a network namespace: moves the *calling thread* only. */
+export function setns(fd: number): void {
+  check('setns', c.setns(fd, CLONE_NEWNET))
+}
+
+/** unshare(2) of the network namespace: moves the *calling thread* into a new one. */
+export function unshareNet(): void {
+  check('unshare', c.unshare(CLONE_NEWNET))
+}
+
+/** An unsigned 64-bit socket option, such as SO_NETNS_COOKIE. */
+export function getsockoptU64(fd: number, level: number, name: number): bigint {
+  const value = Buffer.alloc(8)
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(8)
+  check('getsockopt', c.getsockopt(fd, level, name, value, length))
+  return value.readBigUInt64LE()
+}
+
+export function setsockoptInt(fd: number, level: number, name: number, value: number): void {
+  const buffer = Buffer.alloc(4)
+  buffer.writeInt32LE(value)
+  check('setsockopt', c.setsockopt(fd, level, name, buffer, 4))
+}
+
+const LOCK_EX = 2
+const LOCK_NB = 4
+
+/** flock(2), exclusive, never blocking. @returns false if another descriptor holds the lock. */
+export function tryFlock(fd: number): boolean {
+  if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
+  const errno = koffi.errno()
+  if (errno === os.errno.EWOULDBLOCK || errno === os.errno.EINTR) return false
+  throw new SystemCallError('flock', errno)
+}
+
+export const MS_BIND = 0x1000
+export const MS_REC = 0x4000
+export const MS_SHARED = 0x100000
+
+/** mount(2) without data. */
+export function mount(source: string, target: string, type: string, flags: number): void {
+  check(`mount ${target}`, c.mount(source, target, type, flags, null))
+}
+
+const MNT_DETACH = 2
+
+/** umount2(2), lazily, as `ip netns del` does. */
+export function unmountLazily(target: string): void {
+  check(`umount ${target}`, c.umount2(target, MNT_DETACH))
+}
+
+/** ioctl(2) with a pointer argument. @returns what the call returns. */
+export function ioctl(fd: number, request: number, argument: Uint8Array | null): number {
+  return check('ioctl', c.ioctl(fd, request, argument))
+}
+
+/** The address of a buffer, for structures that hold pointers. The caller keeps the buffer alive. */
+export function addressOf(buffer: Uint8Array): bigint {
+  return koffi.address(buffer)
+}

@@ -1,0 +1,322 @@
+/** RTM_*LINK requests (linux/if_link.h), named after what `ip link` calls them. */
+import * as ifla from 'netlink/dist/rt/ifla.js'
+import * as rt from 'netlink/dist/rt/structs.js'
+import {
+  type AttrStream,
+  attributes,
+  type NetlinkMessage,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  parseAttributes,
+  type Request,
+} from './message.ts'
+
+const { NEWLINK, DELLINK, GETLINK, SETLINK } = rt.MessageType
+
+const IFLA_IFNAME = 3
+const IFLA_MTU = 4
+const IFLA_LINK = 5
+const IFLA_ADDRESS = 1
+const IFLA_MASTER = 10
+const IFLA_TXQLEN = 13
+const IFLA_OPERSTATE = 16
+const IFLA_LINKINFO = 18
+const IFLA_IFALIAS = 20
+const IFLA_GROUP = 27
+const IFLA_CARRIER = 33
+const IFLA_LINK_NETNSID = 37
+const IFLA_PROP_LIST = 52
+const IFLA_ALT_IFNAME = 53
+const IFLA_INFO_KIND = 1
+const IFLA_INFO_DATA = 2
+const VETH_INFO_PEER = 1
+const IFLA_INET6_ADDR_GEN_MODE = 8
+const AF_INET6 = 10
+const IFF_UP = 0x1
+const IF_OPER_UP = 6
+const RTEXT_FILTER_SKIP_STATS = 8
+
+/** An interface as the kernel describes it. */
+export interface Link {
+  readonly index: number
+  readonly name: string
+  readonly altNames: readonly string[]
+  /** `veth`, `bridge`, …; undefined for hardware and `lo`. */
+  readonly kind: string | undefined
+  /** Lower case, colons; empty if the device has none. */
+  readonly mac: string
+  readonly mtu: number
+  readonly txQueueLength: number
+  readonly group: number
+  readonly alias: string
+  /** For a veth: the peer's ifindex, in the peer's namespace. */
+  readonly peerIndex: number | undefined
+  /** For a veth whose peer is elsewhere: that namespace as this one numbers it. */
+  readonly peerNetnsid: number | undefined
+  readonly master: number | undefined
+  readonly up: boolean
+  readonly carrier: boolean
+  readonly operUp: boolean
+}
+
+export function macToBytes(mac: string): Buffer {
+  return Buffer.from(mac.replaceAll(':', ''), 'hex')
+}
+
+function macFromBytes(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/(..)(?!$)/g, '$1:')
+}
+
+function text(bytes: Buffer): string {
+  return bytes.toString('utf8').replace(/\0+$/, '')
+}
+
+/** Reads what nugator needs of an RTM_NEWLINK message; attributes newer than this code are passed over. */
+export function parseLink(message: NetlinkMessage): Link {
+  const header = rt.parseLink(message.data.subarray(0, rt.__LENGTH_Link))
+  const flags = message.data.readUInt32LE(8)
+  const altNames: string[] = []
+  let name = ''
+  let kind: string | undefined
+  let mac = ''
+  let mtu = 0
+  let txQueueLength = 0
+  let group = 0
+  let alias = ''
+  let peerIndex: number | undefined
+  let peerNetnsid: number | undefined
+  let master: number | undefined
+  let carrier = false
+  let operUp = false
+  parseAttributes(message.data.subarray(rt.__LENGTH_Link), ({ type, data }) => {
+    if (type === IFLA_IFNAME) name = text(data)
+    else if (type === IFLA_ADDRESS) mac = macFromBytes(data)
+    else if (type === IFLA_MTU) mtu = data.readUInt32LE(0)
+    else if (type === IFLA_TXQLEN) txQueueLength = data.readUInt32LE(0)
+    else if (type === IFLA_GROUP) group = data.readUInt32LE(0)
+    else if (type === IFLA_IFALIAS) alias = text(data)
+    else if (type === IFLA_LINK) peerIndex = data.readUInt32LE(0)
+    else if (type === IFLA_LINK_NETNSID) peerNetnsid = data.readInt32LE(0)
+    else if (type === IFLA_MASTER) master = data.readUInt32LE(0)
+    else if (type === IFLA_CARRIER) carrier = data[0] === 1
+    else if (type === IFLA_OPERSTATE) operUp = data[0] === IF_OPER_UP
+    else if (type === IFLA_LINKINFO) {
+      parseAttributes(data, (info) => {
+        if (info.type === IFLA_INFO_KIND) kind = text(info.data)
+      })
+    } else if (type === IFLA_PROP_LIST) {
+      parseAttributes(data, (property) => {
+        if (property.type === IFLA_ALT_IFNAME) altNames.push(text(property.data))
+      })
+    }
+  })
+  return {
+    index: header.index ?? 0,
+    name,
+    altNames,
+    kind,
+    mac,
+    mtu,
+    txQueueLength,
+    group,
+    alias,
+    peerIndex,
+    peerNetnsid,
+    master,
+    up: (flags & IFF_UP) !== 0,
+    carrier,
+    operUp,
+  }
+}
+
+/** One end of a veth pair, as the creating message gives it. */
+export interface VethEnd {
+  readonly name: string
+  readonly mac: string
+  /** Bytes. */
+  readonly mtu: number
+  readonly txQueueLength: number
+  readonly group: number
+}
+
+function endAttributes(out: AttrStream, end: VethEnd, netnsFd: number | undefined): void {
+  out.emit(
+    ifla.formatLinkAttrs({
+      ifname: end.name,
+      address: macToBytes(end.mac),
+      mtu: end.mtu,
+      txqlen: end.txQueueLength,
+      group: end.group,
+      ...(netnsFd === undefined ? {} : { netNsFd: netnsFd }),
+    }),
+  )
+}
+
+/**
+ * Creates a veth pair: `end` in the socket's namespace, `peer` straight in the namespace `peerNetnsFd`, both
+ * under their final names. A clash on either side gives EEXIST and leaves nothing anywhere (drivers/net/veth.c).
+ */
+export function createVeth(end: VethEnd, peer: VethEnd, peerNetnsFd: number): Request {
+  return {
+    what: `create veth ${end.name} with peer ${peer.name}`,
+    type: NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: attributes((out) => {
+      out.emit(rt.formatLink({}))
+      endAttributes(out, end, undefined)
+      out.push(IFLA_LINKINFO, (info) => {
+        info.push(IFLA_INFO_KIND, Buffer.from('veth'))
+        info.push(IFLA_INFO_DATA, (data) => {
+          data.push(VETH_INFO_PEER, (nested) => {
+            nested.emit(rt.formatLink({}))
+            endAttributes(nested, peer, peerNetnsFd)
+          })
+        })
+      })
+    }),
+  }
+}
+
+/** Sets the alias of the veth called `name`; a device of another kind by that name is left alone. */
+export function setVethAlias(name: string, alias: string): Request {
+  return {
+    what: `mark ${name}`,
+    type: NEWLINK,
+    flags: 0,
+    payload: attributes((out) => {
+      out.emit(rt.formatLink({}))
+      out.emit(ifla.formatLinkAttrs({ ifname: name, ifalias: alias }))
+      out.push(IFLA_LINKINFO, (info) => info.push(IFLA_INFO_KIND, Buffer.from('veth')))
+    }),
+  }
+}
+
+export interface LinkChange {
+  readonly name?: string
+  readonly mac?: string
+  readonly mtu?: number
+  readonly txQueueLength?: number
+  readonly alias?: string
+  readonly group?: number
+  readonly up?: boolean
+  /** Moves the interface to this namespace; it arrives down and without addresses. */
+  readonly netnsFd?: number
+}
+
+/** Changes the interface of this ifindex, as `ip link set` does. */
+export function setLink(index: number, change: LinkChange, label = `interface ${index}`): Request {
+  const { name, mac, mtu, txQueueLength, alias, group, up, netnsFd } = change
+  return {
+    what: `set ${label} ${describe(change)}`,
+    type: SETLINK,
+    flags: 0,
+    payload: attributes((out) =>
+      rt.formatLinkMessage(
+        {
+          kind: 'link',
+          data: {
+            index,
+            ...(up === undefined ? {} : { flags: up ? { up: true } : {}, change: { up: true } }),
+          },
+          attrs: {
+            ...(netnsFd === undefined ? {} : { netNsFd: netnsFd }),
+            ...(name === undefined ? {} : { ifname: name }),
+            ...(mac === undefined ? {} : { address: macToBytes(mac) }),
+            ...(mtu === undefined ? {} : { mtu }),
+            ...(txQueueLength === undefined ? {} : { txqlen: txQueueLength }),
+            ...(alias === undefined ? {} : { ifalias: alias }),
+            ...(group === undefined ? {} : { group }),
+          },
+        },
+        out,
+      ),
+    ),
+  }
+}
+
+function describe(change: LinkChange): string {
+  const words = Object.entries(change).map(([key, value]) => {
+    if (key === 'up') return value === true ? 'up' : 'down'
+    return key === 'netnsFd' ? 'to another namespace' : `${key} ${value}`
+  })
+  return words.join(' ')
+}
+
+/**
+ * Stops the kernel from making a link-local address of its own (IN6_ADDR_GEN_MODE_NONE), which it would have
+ * to probe for a second or two. No failure where the namespace has no IPv6.
+ */
+export function noAutomaticLinkLocal(index: number): Request {
+  return {
+    what: `set interface ${index} addrgenmode none`,
+    type: SETLINK,
+    flags: 0,
+    tolerate: ['EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL'],
+    payload: attributes((out) =>
+      rt.formatLinkMessage(
+        {
+          kind: 'link',
+          data: { index },
+          attrs: { afSpec: new Map([[AF_INET6, inet6GenerationMode(1)]]) },
+        },
+        out,
+      ),
+    ),
+  }
+}
+
+function inet6GenerationMode(mode: number): Buffer {
+  return Buffer.concat(attributes((out) => out.push(IFLA_INET6_ADDR_GEN_MODE, Buffer.from([mode]))))
+}
+
+/** Deletes the interface of this ifindex, and a veth's peer with it. */
+export function deleteLink(index: number, label = `interface ${index}`): Request {
+  return {
+    what: `delete ${label}`,
+    type: DELLINK,
+    flags: 0,
+    payload: attributes((out) => rt.formatLinkMessage({ kind: 'link', data: { index }, attrs: {} }, out)),
+  }
+}
+
+/** The interface of this ifindex; no answer if there is none. */
+export function getLinkByIndex(index: number): Request<Link> {
+  return getLink(`look up interface ${index}`, { index }, {})
+}
+
+/** The interface called so, *or with that altname*: compare the returned name. No answer if there is none. */
+export function getLinkByName(name: string): Request<Link> {
+  return getLink(`look up interface ${name}`, {}, { ifname: name })
+}
+
+function getLink(what: string, data: rt.Link, attrs: ifla.LinkAttrs): Request<Link> {
+  return {
+    what,
+    type: GETLINK,
+    flags: 0,
+    tolerate: ['ENODEV'],
+    parse: parseLink,
+    payload: attributes((out) =>
+      rt.formatLinkMessage({ kind: 'link', data, attrs: { ...attrs, extMask: skipStats() } }, out),
+    ),
+  }
+}
+
+/** All interfaces of the namespace, for `dump`. */
+export function listLinks(): Request<Link> {
+  return {
+    what: 'list interfaces',
+    type: GETLINK,
+    flags: 0,
+    parse: parseLink,
+    payload: attributes((out) =>
+      rt.formatLinkMessage({ kind: 'link', data: {}, attrs: { extMask: skipStats() } }, out),
+    ),
+  }
+}
+
+function skipStats(): Buffer {
+  const mask = Buffer.alloc(4)
+  mask.writeUInt32LE(RTEXT_FILTER_SKIP_STATS)
+  return mask
+}

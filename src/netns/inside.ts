@@ -1,0 +1,34 @@
+import { closeSync, openSync } from 'node:fs'
+import { setns } from '../netlink/libc.ts'
+import { OWN_NETNS } from './reference.ts'
+
+let inside_ = false
+
+/**
+ * Runs `fn` with the calling thread inside the namespace open at `fd`, then returns home.
+ *
+ * `fn` is synchronous, always: setns(2) moves one thread, and anything asynchronous would run on another one or
+ * after the return. If the way home fails the process aborts, for it could no longer know where it acts.
+ *
+ * @throws SystemCallError if the namespace cannot be entered, and whatever `fn` throws
+ */
+export function inside<T>(fd: number, fn: () => T extends PromiseLike<unknown> ? never : T): T {
+  if (inside_) throw new Error('inside() does not nest')
+  const home = openSync(OWN_NETNS, 'r')
+  try {
+    setns(fd)
+    inside_ = true
+    try {
+      return fn()
+    } finally {
+      try {
+        setns(home)
+      } catch {
+        process.abort()
+      }
+      inside_ = false
+    }
+  } finally {
+    closeSync(home)
+  }
+}

@@ -1,0 +1,159 @@
+import { closeSync, openSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { getsockoptU64, SOL_SOCKET, SystemCallError } from '../netlink/libc.ts'
+import { errorCode, NetlinkSocket } from '../netlink/socket.ts'
+import { NetnsError } from './error.ts'
+import { inside } from './inside.ts'
+import { type NetnsReference, OWN_NETNS, pathOf } from './reference.ts'
+
+const NSFS_MAGIC = 0x6e736673
+const PROC_SUPER_MAGIC = 0x9fa0
+const SO_NETNS_COOKIE = 71
+
+/** An open network namespace: its descriptor, one netlink socket inside it, and who it is. Close it after use. */
+export class Netns {
+  /** As the caller wrote it: for messages and CNI's `sandbox`. */
+  readonly path: string
+  readonly fd: number
+  readonly socket: NetlinkSocket
+  /** SO_NETNS_COOKIE: unique for this boot, never reused (unlike the inode). */
+  readonly cookie: string
+  readonly isOwn: boolean
+
+  private constructor(path: string, fd: number, isOwn: boolean) {
+    this.path = path
+    this.fd = fd
+    this.isOwn = isOwn
+    this.socket = isOwn ? new NetlinkSocket() : inside(fd, () => new NetlinkSocket())
+    try {
+      this.cookie = readCookie(path, this.socket.fd)
+    } catch (error) {
+      this.socket.close()
+      throw error
+    }
+  }
+
+  /** @throws NetnsError if the reference does not lead to a network namespace that can be entered. */
+  static open(reference: NetnsReference): Netns {
+    const path = pathOf(reference)
+    const isOwn = reference.kind === 'host'
+    const fd = openNamespaceFile(path)
+    try {
+      return new Netns(path, fd, isOwn)
+    } catch (error) {
+      closeSync(fd)
+      if (error instanceof NetnsError) throw error
+      throw cannotEnter(path, error)
+    }
+  }
+
+  /** The namespace at a path. @throws NetnsError */
+  static at(path: string): Netns {
+    return Netns.open({ kind: 'path', path })
+  }
+
+  /** The calling thread's own namespace: *host* is always where the caller runs. */
+  static own(): Netns {
+    return Netns.open({ kind: 'host' })
+  }
+
+  /** For messages. */
+  get label(): string {
+    return this.isOwn ? "the host's namespace" : this.path
+  }
+
+  /** Runs a synchronous function with the thread inside the namespace. */
+  inside<T>(fn: () => T extends PromiseLike<unknown> ? never : T): T {
+    return this.isOwn ? fn() : inside(this.fd, fn)
+  }
+
+  close(): void {
+    this.socket.close()
+    closeSync(this.fd)
+  }
+}
+
+function openNamespaceFile(path: string): number {
+  try {
+    // Looked at before it is opened: opening a FIFO or a device can block or act.
+    const { type } = statfsSync(path)
+    if (type !== NSFS_MAGIC && type !== PROC_SUPER_MAGIC) {
+      throw new NetnsError(
+        'not a namespace',
+        path,
+        `unknown FS magic ${type.toString(16)}: an ordinary file or directory`,
+        'give the path of a namespace, such as /run/netns/NAME or /proc/PID/ns/net',
+      )
+    }
+    return openSync(path, 'r')
+  } catch (error) {
+    if (error instanceof NetnsError) throw error
+    const code = errorCode(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESRCH') {
+      throw new NetnsError('missing', path, 'it does not exist', 'is the container (still) running?')
+    }
+    throw cannotEnter(path, error)
+  }
+}
+
+function cannotEnter(path: string, error: unknown): NetnsError {
+  const code = errorCode(error) ?? 'error'
+  if (code === 'EPERM' || code === 'EACCES') {
+    return new NetnsError('denied', path, `cannot be entered: ${code}`, 'run as root (CAP_SYS_ADMIN)')
+  }
+  if (code === 'EINVAL' && error instanceof SystemCallError) {
+    return new NetnsError(
+      'not a namespace',
+      path,
+      'it is not a network namespace',
+      'give its net file, such as /proc/PID/ns/net',
+    )
+  }
+  const what = error instanceof Error ? error.message : String(error)
+  return new NetnsError('not a namespace', path, what, 'give the path of a network namespace')
+}
+
+function readCookie(path: string, fd: number): string {
+  try {
+    return String(getsockoptU64(fd, SOL_SOCKET, SO_NETNS_COOKIE))
+  } catch {
+    throw new NetnsError(
+      'unsupported',
+      path,
+      'this kernel cannot tell namespaces apart (SO_NETNS_COOKIE)',
+      'nugator needs Linux 5.14 or newer: CentOS Stream 9, Debian 12, Ubuntu 22.04',
+    )
+  }
+}
+
+let bootId_: string | undefined
+
+/** This boot's ID: a cookie means something only together with it. */
+export function bootId(): string {
+  bootId_ ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  return bootId_
+}
+
+/** The namespace at `path` if it is still the one of this cookie; a recorded path alone proves nothing. */
+export function openIfSame(path: string, cookie: string): Netns | undefined {
+  if (path === '') return undefined
+  let netns: Netns
+  try {
+    netns = Netns.at(path)
+  } catch (error) {
+    if (error instanceof NetnsError) return undefined
+    throw error
+  }
+  if (netns.cookie === cookie) return netns
+  netns.close()
+  return undefined
+}
+
+/** True if `path` is the namespace the calling thread is in, by device and inode; false if it cannot be read. */
+export function isOwnNetns(path: string): boolean {
+  try {
+    const [own, other] = [statSync(OWN_NETNS), statSync(path)]
+    return own.dev === other.dev && own.ino === other.ino
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,175 @@
+/** ADD: refuse what can be refused, write down what will be done, do it or undo all of it. */
+import { CniError, Code } from '../cni/error.ts'
+import { findPlugin } from '../cni/exec.ts'
+import { isExpressible, type Result } from '../cni/result.ts'
+import type { CniCall } from '../cni/serve.ts'
+import { WireError } from '../koko/error.ts'
+import { findLinkByIndex } from '../koko/inspect.ts'
+import { lock } from '../koko/lock.ts'
+import { bootId, Netns, openIfSame } from '../netns/netns.ts'
+import { type AttachmentRecord, argsOf, type Context, identify, modeOf, openState } from './attachment.ts'
+import type { Driver, Made, Prepared } from './driver.ts'
+import { hostDriver } from './host.ts'
+import { type IpamCall, ipamAdd, needsLink } from './ipam.ts'
+import { linkDriver } from './link.ts'
+import { type EndConf, ipamType, type Netconf, parseNetconf, resultDns } from './netconf.ts'
+import { refuseOwnNetns } from './netns-check.ts'
+import { peerDriver } from './peer.ts'
+import { mergeResults, parsePrevResult } from './prev-result.ts'
+import { report } from './report.ts'
+import { ipamOfRecord, locateEnd, readRecord, undo } from './undo.ts'
+import { type Assigned, assignedByConf, withIpam } from './wanted.ts'
+
+const DRIVERS: Readonly<Record<ReturnType<typeof modeOf>, Driver>> = {
+  host: hostDriver,
+  peer: peerDriver,
+  link: linkDriver,
+}
+
+export async function add(call: CniCall): Promise<Result> {
+  refuseOwnNetns(call)
+  const conf = parseNetconf(call.conf)
+  const args = argsOf(call, true)
+  const prev = parsePrevResult(conf.prevResult, call.version)
+  const ipam = ipamCall(call, conf)
+  const identity = identify(call.network, call.containerID, conf.ifName || call.ifName)
+  const state = openState(conf, call.env)
+  const host = Netns.own()
+  let netns: Netns | undefined
+  try {
+    netns = Netns.at(call.netns)
+    const ctx: Context = { call, conf, args, identity, state, host, netns }
+    const held = await lock(state.locks, identity.key)
+    try {
+      await clearEarlier(ctx)
+      const prepared = DRIVERS[modeOf(conf)].prepare(ctx)
+      try {
+        const made = await setUp(ctx, prepared, ipam)
+        const own = resultOf(conf, made)
+        return prev === undefined ? own : mergeResults(prev, own)
+      } finally {
+        prepared.close()
+      }
+    } finally {
+      held.release()
+    }
+  } finally {
+    netns?.close()
+    host.close()
+  }
+}
+
+/** @throws CniError if IPAM is asked for but cannot be had, or the answer could not be told in this version */
+function ipamCall(call: CniCall, conf: Netconf): IpamCall | undefined {
+  const type = ipamType(conf)
+  if (type !== undefined) {
+    findPlugin(type, call.path)
+    return { type, path: call.path, env: call.env, stdin: call.stdin }
+  }
+  const ends = Object.values(conf.link?.ends ?? {})
+  const given = [conf, ...ends].flatMap((end) => assignedByConf(conf, end).addresses)
+  if (!isExpressible([...given], call.version)) {
+    throw new CniError(
+      Code.internal,
+      'cannot convert: no valid IP addresses',
+      `a result without addresses needs cniVersion 0.3.0 or newer, not ${call.version}`,
+    )
+  }
+  return undefined
+}
+
+/** Refuses an attachment that lives; removes what a dead container, a reboot or a killed process left of one. */
+async function clearEarlier(ctx: Context): Promise<void> {
+  const { state, identity, host, call } = ctx
+  const record = readRecord(state, identity.key)
+  if (record === undefined) return
+  if (record !== 'damaged' && state.attachments.has(identity.key) && isLive(ctx, record)) {
+    throw new WireError('live', `already attached: ${identity.words}`, 'DEL it before it is added again')
+  }
+  const known = record === 'damaged' ? undefined : record
+  const errors = await undo({
+    identity,
+    record: known,
+    state,
+    host,
+    netnsPath: call.netns,
+    masquerade: null,
+    ipam: known === undefined ? [] : ipamOfRecord(known, call.env, call.path),
+  })
+  for (const error of errors)
+    process.stderr.write(`nugator: clearing ${identity.words}: ${report(error).message}\n`)
+  state.pending.remove(identity.key)
+  state.attachments.remove(identity.key)
+}
+
+function isLive({ identity, host }: Context, record: AttachmentRecord): boolean {
+  if (record.bootId !== bootId()) return false
+  const netns = openIfSame(record.own.path, record.own.cookie)
+  if (netns === undefined) return false
+  try {
+    // In link mode the mark is the link's: the recorded ifindex and name stand for it.
+    if (record.link !== null) return netns.cookie === record.own.cookie && hasInterface(netns, record)
+    return locateEnd(netns, record.own, record, identity, host) !== undefined
+  } finally {
+    netns.close()
+  }
+}
+
+function hasInterface(netns: Netns, { own }: AttachmentRecord): boolean {
+  const link = own.index === null ? undefined : findLinkByIndex(netns, own.index)
+  return link?.kind === 'veth'
+}
+
+async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefined): Promise<Made> {
+  const { state, identity, host, call, conf } = ctx
+  const { record } = prepared
+  const { key } = identity
+  let leased = false
+  state.pending.create(key, record)
+  try {
+    return await prepared.setUp({
+      linkFirst: ipam !== undefined && needsLink(ipam.type),
+      async assign(end: EndConf): Promise<Assigned> {
+        const given = assignedByConf(conf, end)
+        if (ipam === undefined) return given
+        const result = await ipamAdd(ipam, call.version)
+        leased = true
+        if (modeOf(conf) === 'host') refuseMissingGateway(result)
+        return withIpam(given, result)
+      },
+      commit() {
+        state.attachments.write(key, record)
+        state.pending.remove(key)
+      },
+    })
+  } catch (error) {
+    const removal = { identity, record, state, host, netnsPath: call.netns, masquerade: null }
+    const errors = await undo({ ...removal, ipam: ipam === undefined ? [] : [ipam] })
+    for (const failed of errors)
+      process.stderr.write(`nugator: undoing ${identity.words}: ${report(failed).message}\n`)
+    // A lease that IPAM never gave need not be remembered for its sake.
+    if (errors.length > 0 && !leased) state.pending.remove(key)
+    throw error
+  }
+}
+
+/** ptp's own condition: in host mode the gateway is the host's end, so an address of IPAM's must have one. */
+function refuseMissingGateway(result: Result): void {
+  const without = result.ips.find(({ gateway }) => !gateway)
+  if (without === undefined) return
+  throw new CniError(
+    Code.invalidConfig,
+    `IPAM gave ${without.address} no gateway`,
+    'in host mode the gateway becomes the address of the host end; give IPAM one',
+  )
+}
+
+function resultOf(conf: Netconf, { assigned, interfaces }: Made): Result {
+  const own = interfaces.length - 1
+  return {
+    interfaces: [...interfaces],
+    ips: assigned.addresses.map((ip) => ({ interface: own, ...ip })),
+    routes: assigned.routes.map(({ onlink, src, ...route }) => route),
+    dns: resultDns(conf, assigned.dns),
+  }
+}

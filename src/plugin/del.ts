@@ -1,0 +1,84 @@
+/** DEL: removes everything of the attachment, however little is left or known of it. */
+import type { CniCall } from '../cni/serve.ts'
+import { lock } from '../koko/lock.ts'
+import { Netns } from '../netns/netns.ts'
+import { type AttachmentRecord, identify, openState } from './attachment.ts'
+import type { IpamCall } from './ipam.ts'
+import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
+import { refuseOwnNetns } from './netns-check.ts'
+import { joinErrors } from './report.ts'
+import { ipamOfRecord, readRecord, undo } from './undo.ts'
+
+export async function del(call: CniCall): Promise<void> {
+  refuseOwnNetns(call)
+  const errors: unknown[] = []
+  const conf = tryParse(call, errors)
+  const ipam = ipamOfCall(call, conf, errors)
+  const state = openState(conf ?? directories(call), call.env)
+  const ifName = conf?.ifName || call.ifName
+  const identity = identify(call.network, call.containerID, ifName)
+  const held = await lock(state.locks, identity.key)
+  try {
+    const host = Netns.own()
+    try {
+      const found = readRecord(state, identity.key)
+      const record = found === 'damaged' ? undefined : found
+      errors.push(
+        ...(await undo({
+          identity,
+          record,
+          state,
+          host,
+          netnsPath: call.netns,
+          masquerade: conf?.ipMasq ? conf.ipMasqBackend || 'nftables' : null,
+          ipam: [...ipam, ...otherIpam(call, ipam, record)],
+        })),
+      )
+    } finally {
+      host.close()
+    }
+  } finally {
+    held.release()
+  }
+  const error = joinErrors(errors)
+  if (error !== undefined) throw error
+}
+
+/** A netconf that no longer parses is reported at the end, not instead of the work. */
+function tryParse(call: CniCall, errors: unknown[]): Netconf | undefined {
+  try {
+    // prevResult must not matter to DEL
+    return parseNetconf({ ...call.conf, prevResult: undefined })
+  } catch (error) {
+    errors.push(error)
+    return undefined
+  }
+}
+
+function directories(call: CniCall): Pick<Netconf, 'stateDir' | 'runDir'> {
+  const path = (value: unknown) => (typeof value === 'string' && value.startsWith('/') ? value : undefined)
+  return { stateDir: path(call.conf.stateDir), runDir: path(call.conf.runDir) }
+}
+
+function ipamOfCall(call: CniCall, conf: Netconf | undefined, errors: unknown[]): IpamCall[] {
+  if (conf === undefined) return []
+  try {
+    const type = ipamType(conf)
+    return type === undefined ? [] : [{ type, path: call.path, env: call.env, stdin: call.stdin }]
+  } catch (error) {
+    errors.push(error)
+    return []
+  }
+}
+
+/** The lease was given under the netconf of the ADD: if that named another IPAM, it is asked as well. */
+function otherIpam(
+  call: CniCall,
+  ipam: readonly IpamCall[],
+  record: AttachmentRecord | undefined,
+): IpamCall[] {
+  if (record === undefined) return []
+  const recorded: { ipam?: unknown } = JSON.parse(record.stdin)
+  if (ipam.length > 0 && JSON.stringify(recorded.ipam) === JSON.stringify(call.conf.ipam)) return []
+  return ipamOfRecord(record, call.env, call.path)
+}

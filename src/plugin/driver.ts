@@ -1,0 +1,50 @@
+import type { ResultInterface } from '../cni/result.ts'
+import type { EndSpec } from '../koko/endpoint.ts'
+import { validateEnd } from '../koko/validate.ts'
+import { configure, prepare, refuseTakenAddresses } from '../koko/wire.ts'
+import type { Link } from '../netlink/link.ts'
+import type { Netns } from '../netns/netns.ts'
+import type { AttachmentRecord, Context } from './attachment.ts'
+import type { EndConf } from './netconf.ts'
+import type { Assigned } from './wanted.ts'
+
+/** What an ADD hands to its driver once nothing can be refused any more. */
+export interface Setup {
+  /** Asks IPAM (if there is one) and adds what the netconf gives the end. To be called once. */
+  readonly assign: (end: EndConf) => Promise<Assigned>
+  /** True if IPAM must find the interface in place. */
+  readonly linkFirst: boolean
+  /** The last step: makes the record stand. */
+  readonly commit: () => void
+}
+
+/** What was made, for the result. */
+export interface Made {
+  readonly assigned: Assigned
+  /** Interfaces of this attachment only; the container's own is the last. */
+  readonly interfaces: readonly ResultInterface[]
+}
+
+/** A way to find the other end. `prepare` refuses; `setUp` changes; what it made is undone by its record. */
+export interface Driver {
+  prepare(ctx: Context): Prepared
+}
+
+export interface Prepared {
+  readonly record: AttachmentRecord
+  setUp(setup: Setup): Promise<Made>
+  close(): void
+}
+
+export function interfaceOf(link: Link, sandbox?: string): ResultInterface {
+  return { name: link.name, mac: link.mac, mtu: link.mtu, ...(sandbox === undefined ? {} : { sandbox }) }
+}
+
+/** The second half of an end whose addresses were not known when it was made. */
+export function reconfigure(netns: Netns, spec: EndSpec, index: number, alias: string): Link {
+  const end = { netns, spec }
+  validateEnd(spec)
+  refuseTakenAddresses(end)
+  prepare(end)
+  return configure(end, index, alias)
+}

@@ -1,0 +1,124 @@
+/** GC: removes every attachment of the network that the runtime no longer knows. */
+import * as z from 'zod/mini'
+import { CniError, Code } from '../cni/error.ts'
+import { describeIssues } from '../cni/result.ts'
+import type { CniCall } from '../cni/serve.ts'
+import { sweepLocks, tryLock } from '../koko/lock.ts'
+import { isMarked, parseAlias } from '../koko/marks.ts'
+import { deleteLink, listLinks } from '../netlink/link.ts'
+import { bootId, Netns } from '../netns/netns.ts'
+import { type AttachmentRecord, identify, openState, type State } from './attachment.ts'
+import { ipamAsk } from './ipam.ts'
+import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
+import { joinErrors } from './report.ts'
+import { ipamOfRecord, readRecord, undo } from './undo.ts'
+
+const KEY = 'cni.dev/valid-attachments'
+
+const validAttachments = z.nullable(z.array(z.object({ containerID: z.string(), ifname: z.string() })))
+
+type IsValid = (containerID: string, cniIfName: string) => boolean
+
+export async function gc(call: CniCall): Promise<void> {
+  const conf = parseNetconf(call.conf)
+  const isValid = readValid(call, conf)
+  const state = openState(conf, call.env)
+  const host = Netns.own()
+  const errors: unknown[] = []
+  try {
+    for (const key of new Set([...state.attachments.keys(), ...state.pending.keys()])) {
+      errors.push(...(await collect(call, state, host, key, isValid)))
+    }
+    errors.push(...collectUnrecorded(call, state, host, isValid))
+  } finally {
+    host.close()
+  }
+  sweepLocks(state.locks)
+  const type = ipamType(conf)
+  if (type !== undefined) {
+    try {
+      await ipamAsk({ type, path: call.path, env: call.env, stdin: call.stdin }, 'GC')
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  const error = joinErrors(errors)
+  if (error !== undefined) throw error
+}
+
+/** `[]` and null (libcni's empty list) mean that nothing is valid; an absent list may be a mistake. */
+function readValid(call: CniCall, conf: Netconf): IsValid {
+  if (!(KEY in call.conf)) {
+    if (conf.allowPurge) return () => false
+    throw new CniError(
+      Code.invalidConfig,
+      `"${KEY}" is missing: nothing was removed`,
+      'without the list every attachment of the network would go; set "allowPurge": true if that is meant',
+    )
+  }
+  const parsed = z.safeParse(validAttachments, call.conf[KEY])
+  if (!parsed.success) {
+    throw new CniError(Code.decoding, `"${KEY}" cannot be read: ${describeIssues(parsed.error)}`)
+  }
+  const valid = new Set(
+    (parsed.data ?? []).map(({ containerID, ifname }) => JSON.stringify([containerID, ifname])),
+  )
+  return (containerID, cniIfName) => valid.has(JSON.stringify([containerID, cniIfName]))
+}
+
+/** Removes one recorded attachment if it is of this network and host, not valid, and nobody works on it. */
+async function collect(
+  call: CniCall,
+  state: State,
+  host: Netns,
+  key: string,
+  isValid: IsValid,
+): Promise<unknown[]> {
+  const first = readRecord(state, key)
+  if (first !== 'damaged' && first !== undefined && !isStale(first, call, host, isValid)) return []
+  const held = tryLock(state.locks, key)
+  if (held === undefined) return []
+  try {
+    const record = readRecord(state, key)
+    if (record === undefined || record === 'damaged') {
+      // A record that was never whole: nothing had been done yet. A damaged completed one is left to its DEL.
+      state.pending.remove(key)
+      return []
+    }
+    if (!isStale(record, call, host, isValid)) return []
+    return await undo({
+      identity: identify(record.network, record.containerID, record.own.ifName),
+      record,
+      state,
+      host,
+      netnsPath: '',
+      masquerade: null,
+      ipam: ipamOfRecord(record, call.env, call.path),
+    })
+  } finally {
+    held.release()
+  }
+}
+
+function isStale(record: AttachmentRecord, call: CniCall, host: Netns, isValid: IsValid): boolean {
+  if (record.network !== call.network) return false
+  if (record.bootId === bootId() && record.host !== host.cookie) return false // another host's
+  return !isValid(record.containerID, record.cniIfName)
+}
+
+/** Interfaces with our mark whose record is lost: the mark says which attachment they were. */
+function collectUnrecorded(call: CniCall, state: State, host: Netns, isValid: IsValid): unknown[] {
+  const errors: unknown[] = []
+  for (const link of host.socket.dump(listLinks())) {
+    const mark = parseAlias(link.alias)
+    if (mark === undefined || !isMarked(link, mark.key)) continue
+    const [network, containerID, ifName, ...rest] = mark.words.split('/')
+    if (network !== call.network || containerID === undefined || ifName === undefined || rest.length > 0)
+      continue
+    if (identify(network, containerID, ifName).key !== mark.key) continue
+    if (isValid(containerID, ifName) || readRecord(state, mark.key) !== undefined) continue
+    const [outcome] = host.socket.exchange([{ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] }])
+    if (outcome?.error !== undefined) errors.push(outcome.error)
+  }
+  return errors
+}

@@ -1,0 +1,111 @@
+/** Host mode: the other end is in the host's namespace. What `ptp` does, observably. */
+import { CniError, Code } from '../cni/error.ts'
+import { DEFAULT_MTU, DEFAULT_TX_QUEUE_LENGTH, type EndSpec } from '../koko/endpoint.ts'
+import { randomMac } from '../koko/mac.ts'
+import { hostIfNameOf } from '../koko/marks.ts'
+import { validateEnd, validateIfName } from '../koko/validate.ts'
+import { applyWire, planWire, refuseTakenName } from '../koko/wire.ts'
+import { getLinkByName } from '../netlink/link.ts'
+import { writeSysctl } from '../netns/sysctl.ts'
+import { type Context, newRecord, recordedEnd } from './attachment.ts'
+import { type Driver, interfaceOf, type Made, type Prepared, reconfigure, type Setup } from './driver.ts'
+import { addMasquerade } from './masquerade.ts'
+import { ipamType } from './netconf.ts'
+import { type Assigned, assignedByConf, baseSpec, containerEnd, hostEnd, requestedMac } from './wanted.ts'
+
+const HOST_NAME_TRIES = 10
+
+interface Ends {
+  readonly container: EndSpec
+  readonly host: EndSpec
+}
+
+export const hostDriver: Driver = {
+  prepare(ctx: Context): Prepared {
+    const { conf, host, netns, identity } = ctx
+    const mtu = conf.mtu || DEFAULT_MTU
+    const base: Omit<EndSpec, 'addresses' | 'routes'> = {
+      ...baseSpec(conf, identity.ifName),
+      mac: requestedMac(conf, ctx.args, conf) ?? randomMac(),
+      mtu,
+    }
+    const hostBase = {
+      ifName: hostIfName(ctx),
+      mac: randomMac(),
+      mtu,
+      txQueueLength: DEFAULT_TX_QUEUE_LENGTH,
+      ...(base.txOffload === undefined ? {} : { txOffload: base.txOffload }),
+    }
+    const endsOf = (assigned: Assigned): Ends => ({
+      container: { ...base, ...containerEnd(assigned) },
+      host: { ...hostBase, ...hostEnd(assigned), ...acceptNoAdvertisements(hostBase.ifName, assigned) },
+    })
+    const early = endsOf(assignedByConf(conf, conf))
+    // What IPAM will add cannot be known yet; a route may depend on it.
+    validateEnd(ipamType(conf) === undefined ? early.container : { ...early.container, routes: [] })
+    planEnds(ctx, { container: { ...early.container, routes: [] }, host: early.host })
+
+    const record = newRecord(ctx, recordedEnd(netns, base), recordedEnd(host, hostBase))
+
+    async function setUp(setup: Setup): Promise<Made> {
+      const bare = {
+        container: { ...base, addresses: [], routes: [] },
+        host: { ...hostBase, addresses: [], routes: [] },
+      }
+      let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
+      let ends = assigned === undefined ? bare : endsOf(assigned)
+      if (assigned !== undefined) enableForwarding(assigned)
+      let wire = applyWire(planEnds(ctx, ends))
+      if (assigned === undefined) {
+        assigned = await setup.assign(conf)
+        ends = endsOf(assigned)
+        validateEnd(ends.container)
+        enableForwarding(assigned)
+        wire = {
+          anchor: reconfigure(host, ends.host, wire.anchor.index, identity.alias),
+          other: reconfigure(netns, ends.container, wire.other.index, identity.alias),
+        }
+      }
+      await addMasquerade(record.masquerade, identity, hostBase.ifName, assigned)
+      record.own = { ...recordedEnd(netns, base), index: wire.other.index, spec: ends.container }
+      record.other = { ...recordedEnd(host, hostBase), index: wire.anchor.index, spec: ends.host }
+      setup.commit()
+      return { assigned, interfaces: [interfaceOf(wire.anchor), interfaceOf(wire.other, ctx.call.netns)] }
+    }
+
+    return { record, setUp, close() {} }
+  },
+}
+
+function planEnds(ctx: Context, ends: Ends) {
+  return planWire(
+    { netns: ctx.host, spec: ends.host, sharedAddresses: true },
+    { netns: ctx.netns, spec: ends.container },
+    ctx.identity.alias,
+  )
+}
+
+/** The name asked for, or the first one derived from the attachment that nothing on the host has. */
+function hostIfName({ conf, host, identity }: Context): string {
+  if (conf.hostIfName) {
+    validateIfName(conf.hostIfName)
+    refuseTakenName(host, conf.hostIfName)
+    return conf.hostIfName
+  }
+  for (let attempt = 0; attempt < HOST_NAME_TRIES; attempt += 1) {
+    const name = hostIfNameOf(identity.key, attempt)
+    if (host.socket.request(getLinkByName(name)).length === 0) return name
+  }
+  throw new CniError(Code.internal, `no free host interface name for ${identity.words}`, 'set "hostIfName"')
+}
+
+function enableForwarding(assigned: Assigned): void {
+  const families = new Set(assigned.addresses.map(({ address }) => (address.includes(':') ? 6 : 4)))
+  if (families.has(4)) writeSysctl(['net', 'ipv4', 'ip_forward'], '1')
+  if (families.has(6)) writeSysctl(['net', 'ipv6', 'conf', 'all', 'forwarding'], '1')
+}
+
+function acceptNoAdvertisements(ifName: string, assigned: Assigned): Pick<EndSpec, 'sysctls'> {
+  const ipv6 = assigned.addresses.some(({ address }) => address.includes(':'))
+  return ipv6 ? { sysctls: { [`net/ipv6/conf/${ifName}/accept_ra`]: '0' } } : {}
+}

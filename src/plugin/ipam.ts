@@ -1,0 +1,91 @@
+/** IPAM is somebody else's plugin: it is handed our call as it came, and its answer is checked. */
+import type { Environment } from '../cni/environment.ts'
+import { CniError, Code } from '../cni/error.ts'
+import { execPlugin, findPlugin } from '../cni/exec.ts'
+import { parseResult, type Result } from '../cni/result.ts'
+import { CNI_VERSIONS, type CniVersion } from '../cni/version.ts'
+import { step } from '../netlink/steps.ts'
+
+/** These only do arithmetic; every other one may want to see the link first (dhcp does). */
+const LINK_NOT_NEEDED = new Set(['host-local', 'static'])
+
+export function needsLink(type: string): boolean {
+  return !LINK_NOT_NEEDED.has(type)
+}
+
+export interface IpamCall {
+  readonly type: string
+  readonly path: readonly string[]
+  readonly env: Environment
+  readonly stdin: Uint8Array
+}
+
+export async function ipamAdd(call: IpamCall, version: CniVersion): Promise<Result> {
+  const stdout = await run(call, 'ADD')
+  let value: unknown
+  try {
+    value = JSON.parse(stdout)
+  } catch {
+    throw new CniError(
+      Code.internal,
+      `failed to unmarshal raw result: ${JSON.stringify(stdout.slice(0, 1000))}`,
+    )
+  }
+  // null is an answer without addresses, as it is to the reference plugins
+  const { result } = parseResult(value ?? {}, version)
+  if (result.ips.length === 0) {
+    throw new CniError(Code.internal, 'IPAM plugin returned missing IP config', `ipam type ${call.type}`)
+  }
+  return result
+}
+
+export async function ipamRun(call: IpamCall, verb: 'DEL' | 'CHECK'): Promise<void> {
+  await run(call, verb)
+}
+
+/** GC and STATUS are young: a plugin that has never heard of them has nothing to say. */
+export async function ipamAsk(call: IpamCall, verb: 'GC' | 'STATUS'): Promise<void> {
+  const file = findPlugin(call.type, call.path)
+  try {
+    await exec(file, call, verb, call.stdin)
+  } catch (error) {
+    const unknown = error instanceof CniError && /unknown CNI_COMMAND/.test(error.msg)
+    if (!unknown && !isTooOld(error)) throw error
+  }
+}
+
+/** The call as it came; a plugin too old for its version gets the newest one that it knows. */
+async function run(call: IpamCall, verb: string): Promise<string> {
+  const file = findPlugin(call.type, call.path)
+  try {
+    return await exec(file, call, verb, call.stdin)
+  } catch (error) {
+    const older = isTooOld(error) ? await downgraded(file, call) : undefined
+    if (older === undefined) throw error
+    return exec(file, call, verb, older)
+  }
+}
+
+async function exec(file: string, call: IpamCall, verb: string, stdin: Uint8Array): Promise<string> {
+  step()
+  const stdout = await execPlugin(file, verb, call.env, stdin)
+  step()
+  return stdout
+}
+
+function isTooOld(error: unknown): boolean {
+  return error instanceof CniError && error.code === Code.incompatibleVersion
+}
+
+/** The same configuration in a version that the plugin says it has; prevResult is of no use to IPAM. */
+async function downgraded(file: string, call: IpamCall): Promise<Uint8Array | undefined> {
+  const answer: { supportedVersions?: unknown } = JSON.parse(
+    await execPlugin(file, 'VERSION', call.env, call.stdin),
+  )
+  const supported = Array.isArray(answer.supportedVersions) ? answer.supportedVersions : []
+  const newest = CNI_VERSIONS.toReversed().find((version) => supported.includes(version))
+  const conf: Record<string, unknown> = JSON.parse(Buffer.from(call.stdin).toString('utf8'))
+  if (newest === undefined || newest === conf.cniVersion) return undefined
+  const { prevResult, ...rest } = conf
+  return Buffer.from(JSON.stringify({ ...rest, cniVersion: newest }))
+}

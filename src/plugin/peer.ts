@@ -1,0 +1,70 @@
+/** Peer mode: the netconf names the other container, and both ends are made at once. */
+import { DEFAULT_MTU, type EndSpec } from '../koko/endpoint.ts'
+import { invalid } from '../koko/error.ts'
+import { parseMac, randomMac } from '../koko/mac.ts'
+import { applyWire, planWire } from '../koko/wire.ts'
+import { Netns } from '../netns/netns.ts'
+import { parseReference } from '../netns/reference.ts'
+import { type Context, newRecord, recordedEnd } from './attachment.ts'
+import { type Driver, interfaceOf, type Made, type Prepared, reconfigure, type Setup } from './driver.ts'
+import { ipamType } from './netconf.ts'
+import { type Assigned, assignedByConf, baseSpec, plainEnd, requestedMac } from './wanted.ts'
+
+type PeerConf = NonNullable<Context['conf']['peer']>
+
+export const peerDriver: Driver = {
+  prepare(ctx: Context): Prepared {
+    const peerConf = ctx.conf.peer
+    if (!peerConf) throw invalid('peer mode needs a "peer"')
+    const peer = Netns.open(parseReference(peerConf.netns))
+    try {
+      return prepareWith(ctx, peer, peerConf)
+    } catch (error) {
+      peer.close()
+      throw error
+    }
+  },
+}
+
+function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
+  const { conf, netns, identity } = ctx
+  const mtu = conf.mtu || DEFAULT_MTU
+  const base = {
+    ...baseSpec(conf, identity.ifName),
+    mac: requestedMac(conf, ctx.args, conf) ?? randomMac(),
+    mtu,
+  }
+  const other: EndSpec = {
+    ifName: peerConf.ifName,
+    mac: peerConf.mac ? parseMac(peerConf.mac) : randomMac(),
+    mtu,
+    txQueueLength: base.txQueueLength,
+    ...(base.txOffload === undefined ? {} : { txOffload: base.txOffload }),
+    // What the runtime requests concerns the container's own end only.
+    ...plainEnd(assignedByConf({ ...conf, runtimeConfig: null, args: null }, peerConf)),
+  }
+  const ownOf = (assigned: Assigned): EndSpec => ({ ...base, ...plainEnd(assigned) })
+  const plan = (own: EndSpec) => planWire({ netns, spec: own }, { netns: peer, spec: other }, identity.alias)
+  const early = ownOf(assignedByConf(conf, conf))
+  // What IPAM will add cannot be known yet; a route may depend on it.
+  plan(ipamType(conf) === undefined ? early : { ...early, routes: [] })
+  const record = newRecord(ctx, recordedEnd(netns, early), recordedEnd(peer, other))
+
+  async function setUp(setup: Setup): Promise<Made> {
+    let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
+    let own = assigned === undefined ? { ...base, addresses: [], routes: [] } : ownOf(assigned)
+    const wire = applyWire(plan(own))
+    let { anchor } = wire
+    if (assigned === undefined) {
+      assigned = await setup.assign(conf)
+      own = ownOf(assigned)
+      anchor = reconfigure(netns, own, anchor.index, identity.alias)
+    }
+    record.own = { ...recordedEnd(netns, own), index: anchor.index, spec: own }
+    record.other = { ...recordedEnd(peer, other), index: wire.other.index, spec: other }
+    setup.commit()
+    return { assigned, interfaces: [interfaceOf(anchor, ctx.call.netns)] }
+  }
+
+  return { record, setUp, close: () => peer.close() }
+}

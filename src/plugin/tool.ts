@@ -1,0 +1,28 @@
+/** Running the system's own programs (nft, iptables), by absolute path: a runtime's PATH may be minimal. */
+import { statSync } from 'node:fs'
+import { CniError, Code } from '../cni/error.ts'
+import { step } from '../netlink/steps.ts'
+
+const DIRECTORIES = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin']
+
+/** @returns undefined if the program is not installed */
+export function findTool(name: string): string | undefined {
+  return DIRECTORIES.map((directory) => `${directory}/${name}`).find((file) =>
+    statSync(file, { throwIfNoEntry: false })?.isFile(),
+  )
+}
+
+/** @returns stdout @throws CniError with the program's own words if it fails or is missing */
+export async function runTool(name: string, args: readonly string[], input = ''): Promise<string> {
+  const file = findTool(name)
+  if (file === undefined) {
+    throw new CniError(Code.notAvailable, `${name} is not installed`, `install the package that has ${name}`)
+  }
+  const { execa } = await import('execa')
+  step()
+  const done = await execa(file, args, { input, reject: false, maxBuffer: 256 * 1024 * 1024 })
+  step()
+  if (!done.failed) return done.stdout
+  const why = done.stderr?.trim() || done.shortMessage || 'it failed'
+  throw new CniError(Code.internal, `${name} failed: ${why}`)
+}

@@ -1,0 +1,147 @@
+/** What the kernel holds, as `ip` and `nft` tell it, and what our directories hold: the tests' own pair of eyes. */
+import { type Dirent, readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { type Host, run } from './host.ts'
+
+export interface Address {
+  family: 'inet' | 'inet6'
+  local: string
+  prefixlen: number
+  scope: string
+  tentative?: boolean
+  dadfailed?: boolean
+}
+
+export interface Link {
+  ifindex: number
+  ifname: string
+  flags: string[]
+  mtu: number
+  txqlen?: number
+  address: string
+  operstate: string
+  group: string
+  ifalias?: string
+  altnames?: string[]
+  /** Index of the other end of a veth, in the namespace where that is. */
+  link_index?: number
+  linkinfo?: { info_kind?: string }
+  addr_info: Address[]
+}
+
+export interface Route {
+  type: string
+  dst: string
+  dev?: string
+  gateway?: string
+  table?: string
+  scope?: string
+  metric?: number
+  flags: string[]
+}
+
+export interface Holding {
+  links: Link[]
+  routes: Route[]
+}
+
+function parseLines(text: string): unknown[][] {
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  return lines.map((line) => JSON.parse(line))
+}
+
+/** Links with their addresses, and the routes of every table and family, of one namespace. */
+export async function look(netns: string): Promise<Holding> {
+  const done = await run('ip', ['-n', netns, '-j', '-d', '-batch', '-'], {
+    input: 'addr show\nroute show table all\n',
+  })
+  if (done.code !== 0) throw new Error(`looking into ${netns}: ${done.stderr}`)
+  const [links = [], routes = []] = parseLines(done.stdout)
+  return { links: links as Link[], routes: routes as Route[] }
+}
+
+/** The link of this very name (an altname is not a name). */
+export function linkNamed(holding: Holding, ifname: string): Link | undefined {
+  return holding.links.find((link) => link.ifname === ifname)
+}
+
+/** Addresses somebody configured, sorted: the kernel's own link-local ones are left out. */
+export function addressesOf(link: Link | undefined): string[] {
+  const set = (link?.addr_info ?? []).filter((address) => address.scope !== 'link')
+  return set.map((address) => `${address.local}/${address.prefixlen}`).sort()
+}
+
+/** Every file below a directory with its content; a directory that is not there holds none. */
+export function filesIn(dir: string): Record<string, string> {
+  const files: Record<string, string> = {}
+  let entries: Dirent[]
+  try {
+    entries = readdirSync(dir, { recursive: true, withFileTypes: true })
+  } catch {
+    return files
+  }
+  for (const entry of entries.filter((each) => !each.isDirectory())) {
+    const path = join(entry.parentPath, entry.name)
+    files[relative(dir, path)] = entry.isFile() ? readFileSync(path, 'latin1') : 'not a regular file'
+  }
+  return files
+}
+
+/** The addresses that host-local has leased: its other files are bookkeeping. */
+export function leases(host: Host): string[] {
+  const names = Object.keys(filesIn(host.ipamDir)).map((path) => path.slice(path.lastIndexOf('/') + 1))
+  return names.filter((name) => /^[0-9a-f.:]+$/.test(name)).sort()
+}
+
+interface NftObject {
+  rule?: { family: string; table: string; comment?: string; expr: unknown[] }
+}
+
+/** The rules of nugator's own masquerade table, as JSON texts. */
+export async function masqueradeRules(host: Host): Promise<string[]> {
+  const text = await host.exec('nft', ['-j', 'list', 'ruleset'])
+  const objects: NftObject[] = JSON.parse(text).nftables
+  const rules = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule]))
+  return rules
+    .filter((rule) => rule.family === 'inet' && rule.table === 'nugator')
+    .map((rule) => JSON.stringify(rule))
+}
+
+/** Values that change by themselves: bridge timers, and carrier news that arrive when they like. */
+function lasting(key: string, value: unknown): unknown {
+  return key.endsWith('_timer') || key === 'operstate' || key === 'expires' ? undefined : value
+}
+
+/** Everything a refused call must leave as it was: compare two of these. */
+export async function snapshot(host: Host, namespaces: readonly string[]): Promise<unknown> {
+  const [nft, ...holdings] = await Promise.all([
+    host.exec('nft', ['list', 'ruleset']),
+    ...[host.name, ...namespaces].map(look),
+  ])
+  const files = {
+    state: filesIn(host.stateDir),
+    run: filesIn(host.runDir),
+    leases: leases(host),
+  }
+  return JSON.parse(JSON.stringify({ nft, holdings, files }, lasting))
+}
+
+/** What is left of attachments on a host where none should be, in words; interfaces in `spared` are not ours. */
+export async function residue(
+  host: Host,
+  namespaces: readonly string[],
+  spared: ReadonlySet<string> = new Set(),
+): Promise<string[]> {
+  const left: string[] = []
+  for (const netns of [host.name, ...namespaces]) {
+    const { links } = await look(netns)
+    for (const { ifname } of links) {
+      if (ifname !== 'lo' && !spared.has(ifname)) left.push(`interface ${ifname} in ${netns}`)
+    }
+  }
+  left.push(...leases(host).map((address) => `lease of ${address}`))
+  left.push(...(await masqueradeRules(host)).map((rule) => `masquerade rule ${rule}`))
+  left.push(...Object.keys(filesIn(host.stateDir)).map((file) => `file ${file} in the state directory`))
+  left.push(...Object.keys(filesIn(host.runDir)).map((file) => `file ${file} in the run directory`))
+  return left
+}
