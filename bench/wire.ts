@@ -4,6 +4,11 @@ import { mkdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { DEFAULT_MTU, DEFAULT_TX_QUEUE_LENGTH, type EndSpec } from '../src/koko/endpoint.ts'
+import { randomMac } from '../src/koko/mac.ts'
+import { aliasOf, keyOf } from '../src/koko/marks.ts'
+import { applyWire, planWire } from '../src/koko/wire.ts'
+import { Netns } from '../src/netns/netns.ts'
 import { Ground, run } from './ground.ts'
 
 const SOURCE = join(import.meta.dirname, 'floor.c')
@@ -18,15 +23,31 @@ export interface End {
   address: string
 }
 
-/*
- * ============================================================================================================
- * TO BE FILLED IN: one wire by the engine (src/koko), from opening the namespaces to closing everything, as the
- * floor does it: both ends in place, with address, up, every ACK read. It may be synchronous or not. The wire
- * is deleted by the caller, untimed. Load the engine's modules at the top of this file, not in here.
- * ============================================================================================================
+/**
+ * One wire by the engine, as the floor makes it: from opening the namespaces to closing them, every ACK read. The
+ * engine also validates, marks both ends and gives each its link-local address, which the floor does not.
  */
-export function wireOnce(_a: End, _b: End): void | Promise<void> {
-  throw new Error('engine not there yet')
+export function wireOnce(a: End, b: End): void {
+  const anchor = Netns.at(a.netns)
+  const other = Netns.at(b.netns)
+  applyWire(
+    planWire({ netns: anchor, spec: specOf(a) }, { netns: other, spec: specOf(b) }, ALIAS)
+  )
+  anchor.close()
+  other.close()
+}
+
+const ALIAS = aliasOf(keyOf('bench'), 'bench')
+
+function specOf({ ifName, address }: End): EndSpec {
+  return {
+    ifName,
+    mac: randomMac(),
+    mtu: DEFAULT_MTU,
+    txQueueLength: DEFAULT_TX_QUEUE_LENGTH,
+    addresses: [{ address }],
+    routes: [],
+  }
 }
 
 const END_A = { ifName: 'engine-a', address: '10.202.0.1/24' } as const
@@ -82,8 +103,7 @@ export async function wireScene(rounds: number): Promise<WireSamples> {
 
   const engine = async (): Promise<number> => {
     const start = performance.now()
-    const done = wireOnce({ netns: a, ...END_A }, { netns: b, ...END_B })
-    if (done instanceof Promise) await done
+    wireOnce({ netns: a, ...END_A }, { netns: b, ...END_B })
     const took = performance.now() - start
     await floor.ask(`delete ${END_A.ifName}`)
     return took

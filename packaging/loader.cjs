@@ -1,5 +1,5 @@
 // Starts the plugin from bundle.js, with the bytecode that V8 made of it at build time (bundle.cache): that saves
-// about a fifth of a start. V8 refuses a cache of another version of itself and compiles; it does not notice
+// about a quarter of a start. V8 refuses a cache of another version of itself and compiles; it does not notice
 // another bundle of the same length, so the bundle's last line and the cache's first bytes are the same digest.
 'use strict'
 const { readFileSync } = require('node:fs')

@@ -185,7 +185,7 @@ build_stale() {
   [ -x dist/bin/nugator ] && [ -f dist/.built ] || return 0
   read -r root <dist/.built || :
   [ "$root" = "$PWD" ] || return 0 # a copied tree: the launcher names the Node of another one
-  [ -n "$(find src scripts package.json "$installed" -newer dist/.built -print -quit 2>/dev/null)" ]
+  [ -n "$(find src scripts packaging package.json "$installed" -newer dist/.built -print -quit 2>/dev/null)" ]
 }
 
 if [ "$rebuild" = no ] && ! packages_stale && ! tools_stale && pinned_node && ! build_stale; then

@@ -12,22 +12,39 @@ export function compilable(code: string): { source: string; digest: string } {
   return { source: `${wrapped}//${digest}\n`, digest }
 }
 
-/** The bytecode of the bundle after it ran once, and so of the functions that a start needs. */
+/** Runs the bundle and, at its end, writes the bytecode of all functions that were needed. */
+const RECORDER = `
+  const { readFileSync, writeFileSync } = require('node:fs')
+  const [file, out, beside] = process.argv.splice(1)
+  const script = new (require('node:vm').Script)(readFileSync(file, 'latin1'), { filename: file })
+  process.on('exit', () => writeFileSync(out, script.createCachedData()))
+  const m = { exports: {} }
+  script.runInThisContext()(m.exports, require('node:module').createRequire(beside + '/'), m, file, beside)`
+
+/**
+ * The bytecode of the bundle after a STATUS with an IPAM plugin that does nothing: that goes through the parser,
+ * netlink and an exec, but leaves the machine as it was.
+ *
+ * @param beside the directory of koffi.node
+ * @returns undefined if it could not be made
+ */
 export function bytecode(source: string, beside: string): Buffer | undefined {
   const dir = mkdtempSync(join(tmpdir(), 'nugator-build-'))
   try {
-    const program = `
-      const { readFileSync, writeFileSync } = require('node:fs')
-      const [file, out, beside] = process.argv.splice(1)
-      const script = new (require('node:vm').Script)(readFileSync(file, 'latin1'), { filename: file })
-      process.on('exit', () => writeFileSync(out, script.createCachedData()))
-      const m = { exports: {} }
-      script.runInThisContext()(m.exports, require('node:module').createRequire(beside + '/'), m, file, beside)`
-    writeFileSync(join(dir, 'bundle.js'), source)
+    const file = join(dir, 'bundle.js')
     const out = join(dir, 'bundle.cache')
-    const env = { CNI_COMMAND: 'VERSION', NUGATOR_STATE_DIR: dir, NUGATOR_RUN_DIR: dir }
-    const input = JSON.stringify({ cniVersion: '1.1.0' })
-    spawnSync(process.execPath, ['-e', program, join(dir, 'bundle.js'), out, beside], { env, input })
+    writeFileSync(file, source)
+    writeFileSync(join(dir, 'ipam'), '#!/bin/sh\nexec cat >/dev/null\n', { mode: 0o755 })
+    const env = {
+      CNI_COMMAND: 'STATUS',
+      CNI_PATH: dir,
+      PATH: process.env.PATH,
+      NUGATOR_STATE_DIR: dir,
+      NUGATOR_RUN_DIR: dir,
+    }
+    const conf = { cniVersion: '1.1.0', name: 'build', type: 'nugator', ipam: { type: 'ipam' } }
+    const input = JSON.stringify(conf)
+    spawnSync(process.execPath, ['-e', RECORDER, file, out, beside], { env, input, timeout: 20_000 })
     return existsSync(out) ? readFileSync(out) : undefined
   } finally {
     rmSync(dir, { recursive: true })

@@ -27,24 +27,26 @@ export async function command(argv: readonly string[], out: Print, err: Print): 
   if (first === 'netns' && rest.length === 0) {
     try {
       if (second === 'list' && name === undefined) return say(out, lines(listNetns()))
-      if (second === 'add' && name !== undefined) return done(createNetns(name))
-      if (second === 'delete' && name !== undefined) return done(deleteNetns(name))
+      if (second === 'add' && name !== undefined) createNetns(name)
+      else if (second === 'delete' && name !== undefined) deleteNetns(name)
+      else return misunderstood(argv, err)
+      return 0
     } catch (error) {
       if (!(error instanceof NetnsError)) throw error
       err(`nugator: ${error.message}; ${error.advice}\n`)
       return 1
     }
   }
+  return misunderstood(argv, err)
+}
+
+function misunderstood(argv: readonly string[], err: Print): number {
   err(`nugator: not understood: ${argv.join(' ')}\n\n${HELP}`)
   return 2
 }
 
 function say(out: Print, text: string): number {
   out(text)
-  return 0
-}
-
-function done(_: void): number {
   return 0
 }
 

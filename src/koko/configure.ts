@@ -1,6 +1,6 @@
 /** An interface that exists becomes what its EndSpec says: sysctls, offload, up, addresses, routes. */
 import { type AddressChange, addAddress } from '../netlink/address.ts'
-import { getLinkByIndex, type Link, noAutomaticLinkLocal, setLink } from '../netlink/link.ts'
+import { noAutomaticLinkLocal, setLink } from '../netlink/link.ts'
 import type { Request } from '../netlink/message.ts'
 import { addRoute, type RouteChange } from '../netlink/route.ts'
 import type { Netns } from '../netns/netns.ts'
@@ -58,8 +58,8 @@ export function applySettings(netns: Netns, end: EndSpec): void {
   })
 }
 
-/** Up, addresses, routes; the answer is what the kernel then says of the interface. */
-export function configureRequests(index: number, end: EndSpec, alias: string): Request<Link>[] {
+/** Mark, up, addresses, routes. */
+export function configureRequests(index: number, end: EndSpec, alias: string): Request[] {
   const ownLinkLocal = end.addresses.some(({ address }) => /^fe[89ab]/i.test(address))
   return [
     noAutomaticLinkLocal(index),
@@ -69,7 +69,6 @@ export function configureRequests(index: number, end: EndSpec, alias: string): R
     ...end.routes.map((spec) => addRoute(routeChange(index, spec))),
     // A namespace with a wire wants its loopback; it is interface 1 of every namespace (net/core/dev.c).
     setLink(LOOPBACK_INDEX, { up: true }, 'lo'),
-    getLinkByIndex(index),
   ]
 }
 

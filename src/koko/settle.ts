@@ -22,6 +22,8 @@ interface Place {
   readonly home: Netns | undefined
   readonly wanted: WireEnd
   found: Found | undefined
+  /** Where it lies in the end. */
+  index: number | null
 }
 
 /** @returns true if somebody holds an end, false if the link is gone. @throws NetlinkError, WireError */
@@ -44,8 +46,8 @@ export function settle(record: LinkRecord, host: Netns): boolean {
       destroy(places)
       build(a, b, alias)
     }
-    for (const { end, found, wanted } of places) {
-      if (end.occupant !== null) end.occupant.index = found?.link.index ?? null
+    for (const { end, index, wanted } of places) {
+      if (end.occupant !== null) end.occupant.index = index
       if (wanted.parked) end.occupant = null
     }
     return true
@@ -60,7 +62,8 @@ function placeOf(record: LinkRecord, end: LinkEnd, home: Netns | undefined, host
     stays && end.occupant !== null
       ? { netns: home, spec: specOf(record, end, end.occupant.spec) }
       : { netns: host, spec: parkedSpec(record, end), parked: true }
-  return { end, home, wanted, found: locate(end, home, host, key) }
+  const found = locate(end, home, host, key)
+  return { end, home, wanted, found, index: found?.link.index ?? null }
 }
 
 function specOf(record: LinkRecord, end: LinkEnd, spec: EndSpec): EndSpec {
@@ -106,8 +109,8 @@ function build(a: Place, b: Place, alias: string): void {
   // A parked end lies in the host's namespace, where a mark cannot be forged: it carries it from the first send.
   const [anchor, other] = a.wanted.parked ? [a, b] : [b, a]
   const wire = applyWire(planWire(anchor.wanted, other.wanted, alias))
-  anchor.found = { netns: anchor.wanted.netns, link: wire.anchor }
-  other.found = { netns: other.wanted.netns, link: wire.other }
+  anchor.index = wire.anchor
+  other.index = wire.other
 }
 
 /** Moves one end of an existing pair to where it belongs, if it is not there. The other end is not touched. */
@@ -130,10 +133,10 @@ function put(place: Place, host: Netns, alias: string, key: string): void {
   if (link === undefined || !isMarkedOrNewborn(link, key, found.link.mac)) {
     throw new WireError('failed', `${ifName} vanished from ${wanted.netns.label} while it was moved there`)
   }
-  place.found = { netns: wanted.netns, link }
+  place.index = link.index
   if (link.mac !== end.mac) wanted.netns.socket.request(setLink(link.index, { mac: end.mac }, ifName))
   prepare(wanted)
-  place.found = { netns: wanted.netns, link: configure(wanted, link.index, alias) }
+  configure(wanted, link.index, alias)
 }
 
 /** A move that renames onto a name just taken fails *after* the move: the end then lies there under its old name. */

@@ -7,9 +7,7 @@ import type { NetlinkError } from '../netlink/error.ts'
 import {
   createVeth,
   deleteLink,
-  getLinkByIndex,
   getLinkByName,
-  type Link,
   setLink,
   setVethAlias,
 } from '../netlink/link.ts'
@@ -38,9 +36,10 @@ export interface WirePlan {
   readonly alias: string
 }
 
+/** The ifindexes that the kernel gave the two ends. */
 export interface Wire {
-  readonly anchor: Link
-  readonly other: Link
+  readonly anchor: number
+  readonly other: number
 }
 
 /** Decides everything and refuses what can be refused; changes nothing. @throws WireError */
@@ -63,6 +62,7 @@ export function planWire(anchor: WireEnd, other: WireEnd, alias: string): WirePl
 
 /** @throws WireError ('exists') if an interface has this name or altname */
 export function refuseTakenName(netns: Netns, ifName: string): void {
+  if (netns.socket.indexOf(ifName) === undefined) return
   const [taken] = netns.socket.request(getLinkByName(ifName))
   if (taken === undefined) return
   const whose = taken.name === ifName ? '' : ` (an altname of ${taken.name})`
@@ -93,43 +93,37 @@ export function refuseTakenAddresses({ netns, spec, sharedAddresses, parked }: W
 /** Makes the wire. Whatever fails, nothing remains. @throws WireError, NetlinkError, SystemCallError */
 export function applyWire(plan: WirePlan): Wire {
   const { anchor, other, alias } = plan
-  const made = create(plan)
+  const wire = create(plan)
   try {
     for (const end of [anchor, other]) prepare(end)
-    return {
-      other: configure(other, made.peerIndex, alias),
-      anchor: configure(anchor, made.index, alias),
-    }
+    configure(other, wire.other, alias)
+    configure(anchor, wire.anchor, alias)
+    return wire
   } catch (error) {
-    undoWire(anchor.netns, made.index)
+    undoWire(anchor.netns, wire.anchor)
     throw error
   }
 }
 
-/** What an end needs after its creation or arrival. @returns the interface as it then is */
-export function configure({ netns, spec, parked }: WireEnd, index: number, alias: string): Link {
-  const [link] = netns.socket.request(
-    ...(parked
-      ? [setLink(index, { alias }, spec.ifName), getLinkByIndex(index)]
-      : configureRequests(index, spec, alias)),
-  )
-  if (link === undefined) throw new WireError('failed', `${spec.ifName} vanished from ${netns.label}`)
-  return link
+/** What an end needs after its creation or arrival. @throws NetlinkError */
+export function configure({ netns, spec, parked }: WireEnd, index: number, alias: string): void {
+  const requests = parked ? [setLink(index, { alias }, spec.ifName)] : configureRequests(index, spec, alias)
+  netns.socket.request(...requests)
 }
 
-function create({ anchor, other, alias }: WirePlan): { index: number; peerIndex: number } {
-  const [created, marked, found] = anchor.netns.socket.exchange([
+function create({ anchor, other, alias }: WirePlan): Wire {
+  const [created, marked] = anchor.netns.socket.exchange([
     createVeth(vethEnd(anchor.spec), vethEnd(other.spec), other.netns.fd),
     setVethAlias(anchor.spec.ifName, alias),
-    getLinkByName(anchor.spec.ifName),
   ])
   if (created?.error !== undefined) throw creationError(created.error, anchor, other)
-  const link = found?.replies[0]
-  if (marked?.error !== undefined || link?.peerIndex === undefined) {
-    if (link !== undefined) undoWire(anchor.netns, link.index)
-    throw marked?.error ?? new WireError('failed', `${anchor.spec.ifName} vanished while it was being made`)
+  const index = anchor.netns.socket.indexOf(anchor.spec.ifName)
+  const peerIndex = other.netns.socket.indexOf(other.spec.ifName)
+  if (marked?.error === undefined && index !== undefined && peerIndex !== undefined) {
+    return { anchor: index, other: peerIndex }
   }
-  return { index: link.index, peerIndex: link.peerIndex }
+  if (index !== undefined) undoWire(anchor.netns, index)
+  throw marked?.error ?? new WireError('failed', `${anchor.spec.ifName} vanished while it was being made`)
 }
 
 function vethEnd(spec: EndSpec) {

@@ -147,6 +147,9 @@ function endAttributes(out: AttrStream, end: VethEnd, netnsFd: number | undefine
       mtu: end.mtu,
       txqlen: end.txQueueLength,
       group: end.group,
+      // One queue: the default is one for each possible CPU, which costs time to make and serves only XDP.
+      numTxQueues: 1,
+      numRxQueues: 1,
       ...(netnsFd === undefined ? {} : { netNsFd: netnsFd }),
     }),
   )

@@ -2,7 +2,6 @@ import type { ResultInterface } from '../cni/result.ts'
 import type { EndSpec } from '../koko/endpoint.ts'
 import { validateEnd } from '../koko/validate.ts'
 import { configure, prepare, refuseTakenAddresses } from '../koko/wire.ts'
-import type { Link } from '../netlink/link.ts'
 import type { Netns } from '../netns/netns.ts'
 import type { AttachmentRecord, Context } from './attachment.ts'
 import type { EndConf } from './netconf.ts'
@@ -36,15 +35,15 @@ export interface Prepared {
   close(): void
 }
 
-export function interfaceOf(link: Link, sandbox?: string): ResultInterface {
-  return { name: link.name, mac: link.mac, mtu: link.mtu, ...(sandbox === undefined ? {} : { sandbox }) }
+export function interfaceOf({ ifName, mac, mtu }: EndSpec, sandbox?: string): ResultInterface {
+  return { name: ifName, mac, mtu, ...(sandbox === undefined ? {} : { sandbox }) }
 }
 
 /** The second half of an end whose addresses were not known when it was made. */
-export function reconfigure(netns: Netns, spec: EndSpec, index: number, alias: string): Link {
+export function reconfigure(netns: Netns, spec: EndSpec, index: number, alias: string): void {
   const end = { netns, spec }
   validateEnd(spec)
   refuseTakenAddresses(end)
   prepare(end)
-  return configure(end, index, alias)
+  configure(end, index, alias)
 }

@@ -55,22 +55,20 @@ export const hostDriver: Driver = {
       let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
       let ends = assigned === undefined ? bare : endsOf(assigned)
       if (assigned !== undefined) enableForwarding(assigned)
-      let wire = applyWire(planEnds(ctx, ends))
+      const wire = applyWire(planEnds(ctx, ends))
       if (assigned === undefined) {
         assigned = await setup.assign(conf)
         ends = endsOf(assigned)
         validateEnd(ends.container)
         enableForwarding(assigned)
-        wire = {
-          anchor: reconfigure(host, ends.host, wire.anchor.index, identity.alias),
-          other: reconfigure(netns, ends.container, wire.other.index, identity.alias),
-        }
+        reconfigure(host, ends.host, wire.anchor, identity.alias)
+        reconfigure(netns, ends.container, wire.other, identity.alias)
       }
       await addMasquerade(record.masquerade, identity, hostBase.ifName, assigned)
-      record.own = { ...recordedEnd(netns, base), index: wire.other.index, spec: ends.container }
-      record.other = { ...recordedEnd(host, hostBase), index: wire.anchor.index, spec: ends.host }
+      record.own = { ...recordedEnd(netns, base), index: wire.other, spec: ends.container }
+      record.other = { ...recordedEnd(host, hostBase), index: wire.anchor, spec: ends.host }
       setup.commit()
-      return { assigned, interfaces: [interfaceOf(wire.anchor), interfaceOf(wire.other, ctx.call.netns)] }
+      return { assigned, interfaces: [interfaceOf(ends.host), interfaceOf(ends.container, ctx.call.netns)] }
     }
 
     return { record, setUp, close() {} }

@@ -6,7 +6,6 @@ import { invalid } from '../koko/error.ts'
 import { parseMac, randomMac } from '../koko/mac.ts'
 import { validateEnd } from '../koko/validate.ts'
 import { refuseTakenAddresses, refuseTakenName } from '../koko/wire.ts'
-import type { Link } from '../netlink/link.ts'
 import { type Context, newRecord, openRendezvous, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, type Setup } from './driver.ts'
 import { type EndConf, type GivenAddress, givenAddresses, ipamType } from './netconf.ts'
@@ -57,7 +56,7 @@ export const linkDriver: Driver = {
     async function setUp(setup: Setup): Promise<Made> {
       // Every IPAM is asked before the end is wired: a link is never half configured in front of the other end.
       const assigned = withoutIpamGateways(await setup.assign(chosen.own), early)
-      let made: Link | undefined
+      let made: EndSpec | undefined
       await openRendezvous(ctx.state, ctx.host).attach(
         {
           link: { network: identity.network, name },
@@ -73,7 +72,7 @@ export const linkDriver: Driver = {
         },
         (link, spec) => {
           record.own = { ...recordedEnd(netns, spec), index: link.index, spec }
-          made = link
+          made = spec
           setup.commit()
         },
       )

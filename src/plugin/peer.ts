@@ -54,16 +54,15 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
     let own = assigned === undefined ? { ...base, addresses: [], routes: [] } : ownOf(assigned)
     const wire = applyWire(plan(own))
-    let { anchor } = wire
     if (assigned === undefined) {
       assigned = await setup.assign(conf)
       own = ownOf(assigned)
-      anchor = reconfigure(netns, own, anchor.index, identity.alias)
+      reconfigure(netns, own, wire.anchor, identity.alias)
     }
-    record.own = { ...recordedEnd(netns, own), index: anchor.index, spec: own }
-    record.other = { ...recordedEnd(peer, other), index: wire.other.index, spec: other }
+    record.own = { ...recordedEnd(netns, own), index: wire.anchor, spec: own }
+    record.other = { ...recordedEnd(peer, other), index: wire.other, spec: other }
     setup.commit()
-    return { assigned, interfaces: [interfaceOf(anchor, ctx.call.netns)] }
+    return { assigned, interfaces: [interfaceOf(own, ctx.call.netns)] }
   }
 
   return { record, setUp, close: () => peer.close() }

@@ -50,8 +50,9 @@ async function ends(t: Test, { host, container, chain }: Scene, spared: string[]
   await nothingLeft(t, host, [container], spared)
 }
 
+/** CHECK of each. Debian's portmap cannot: it misses IPv6 rules that an IPv4 container does not need. */
 async function checked(t: Test, { chain }: Scene): Promise<void> {
-  for (const done of await chain.check()) silent(t, done)
+  for (const done of await chain.check((type) => type !== 'portmap')) silent(t, done)
 }
 
 /** tuning is of every version, bandwidth since 0.3.0; CHECK exists since 0.4.0. */
@@ -84,7 +85,7 @@ for (const cniVersion of versionsSince('0.4.0').filter((version) => version !== 
     await checked(t, there)
     for (const done of await there.chain.del()) silent(t, done)
     const rules = await there.host.exec('iptables', ['-w', '-t', 'nat', '-S'])
-    t.notMatch(rules, /10\.1\.2\.2|CNI-DN-/)
+    t.notMatch(rules, /10\.1\.2\.2|CNI-DN-[0-9a-f]/)
     await nothingLeft(t, there.host, [there.container], [UPLINK])
   })
 }
@@ -94,7 +95,10 @@ t.test('all of them in one chain', async (t) => {
   const world = await outside(there.host)
   const { interfaces, ips } = await there.chain.add(t)
   t.equal(interfaces?.[1]?.mac, MAC)
-  t.same(ips, [{ address: '10.1.2.2/24', gateway: '10.1.2.1', interface: 1 }])
+  t.same(
+    ips?.map(({ address }) => address),
+    ['10.1.2.2/24', '2001:db8:1::2/64'],
+  )
   t.equal((await connect(there.container, world, HOST4, 8080, 80)).answer, 'hello')
   await checked(t, there)
   await ends(t, there, [UPLINK])
@@ -104,7 +108,7 @@ t.test('a tuned interface that lost its address is still found out', async (t) =
   const there = scene(t, (host) => [tuning(host)])
   await there.chain.add(t)
   await there.host.exec('ip', ['addr', 'del', '10.1.2.2/24', 'dev', 'eth0'], there.container)
-  const [own] = await there.chain.check()
+  const [own] = await there.chain.check((type) => type === 'nugator')
   t.equal(own?.code, 1)
   t.match(own?.json?.details, /10\.1\.2\.2\/24/)
   t.notMatch(own?.json?.details, MAC, 'what tuning did is no difference')

@@ -66,7 +66,8 @@ t.test('K09 the namespace is missing', async (t) => {
 
 t.test('CHECK of what was never added', async (t) => {
   const host = newHost(t)
-  const { later, netns } = await attach(t, host)
+  const addresses = [{ address: '10.1.2.2/24', gateway: '10.1.2.1' }]
+  const { later, netns } = await attach(t, host, { ipam: undefined, addresses })
   refused(t, await later('CHECK', {}, { ifName: 'net7' }), { code: 999, msg: /net7/ })
   t.same(await host.links(netns.name), ['eth0'])
 })

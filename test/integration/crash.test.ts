@@ -2,7 +2,7 @@
 import t from 'tap'
 import { type Scenario, survives } from './rig/crash.ts'
 import { hostConf, peerConf } from './rig/modes.ts'
-import { leases, masqueradeRules } from './rig/snapshot.ts'
+import { leases, masquerade } from './rig/snapshot.ts'
 import { Stage } from './rig/stage.ts'
 import { deviations } from './rig/wire.ts'
 
@@ -19,7 +19,7 @@ const host: Omit<Scenario, 'name' | 'arrange' | 'act'> = {
     if (!(await stage.host.ping(stage.netns('web').name, '10.88.0.1'))) problems.push('the gateway is silent')
     const addresses = leases(stage.host)
     if (addresses.length !== 1) problems.push(`leases [${addresses}] instead of one`)
-    const rules = await masqueradeRules(stage.host)
+    const rules = await masquerade(stage.host)
     if (!rules.some((rule) => rule.includes(addresses[0] ?? '?'))) problems.push('no masquerade')
     return problems
   },

@@ -149,7 +149,11 @@ const failures: [string, Reply, Refusal][] = [
     { stdout: { cniVersion: '1.0.0', ips: [] } },
     { code: 999, msg: 'IPAM plugin returned missing IP config' },
   ],
-  ['P05 success and nonsense', { stdout: { ips: [{ address: '10.1.2.300/24' }] } }, { code: 999, msg: /./ }],
+  [
+    'P05 success and nonsense',
+    { stdout: { ips: [{ address: '10.1.2.300/24', gateway: '10.1.2.1' }] } },
+    { code: 999, msg: /./ },
+  ],
   [
     'P06 a version nobody knows',
     { stdout: { ...RESULT, cniVersion: '9.9.9' } },

@@ -159,6 +159,7 @@ t.test('bad netconfs', async (t) => {
     stage.cast({ it: { conf, containerID: 'ctr', on: 'ctr', args: 'END=r1' } })
     const { code, json } = await stage.add('it')
     t.equal(code, 1, what)
+    if (code === 0) await stage.del('it')
     // Of a value of the wrong type, either is said.
     t.ok([6, 7].includes(json?.code), `${what}: code ${json?.code} “${json?.msg}”`)
   }

@@ -136,8 +136,12 @@ t.test(
   'links of the same name in two networks, and two links of one network, are different links',
   async (t) => {
     const stage = linkStage(t)
-    const elsewhere = linkConf({ name: 'othernet' })
-    const beside = linkConf({ link: { name: 'second', ends: ENDS } })
+    const net = (second: number) => ({
+      r1: { addresses: [{ address: `10.${second}.0.1/30` }] },
+      r2: { addresses: [{ address: `10.${second}.0.2/30` }] },
+    })
+    const elsewhere = linkConf({ name: 'othernet', link: { name: LINK_NAME, ends: net(2) } })
+    const beside = linkConf({ link: { name: 'second', ends: net(3) } })
     stage.cast({
       other1: { conf: elsewhere, containerID: 'ctr-one', on: 'r1', ifName: 'eth1', args: 'END=r1' },
       beside1: { conf: beside, containerID: 'ctr-one', on: 'r1', ifName: 'eth2', args: 'END=r1' },

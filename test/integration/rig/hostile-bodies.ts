@@ -38,7 +38,7 @@ export function bodies(): Body[] {
     { what: 'broken UTF-8', codes: [6, 7], stdin: Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x7d]) },
     {
       what: '100,000 addresses',
-      codes: [7],
+      codes: [6, 7],
       stdin: JSON.stringify(plain({ addresses: Array(100_000).fill({}) })),
     },
     { what: 'two netconfs', codes: [6], stdin: JSON.stringify(plain()) + JSON.stringify(plain()) },

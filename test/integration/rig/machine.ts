@@ -151,16 +151,21 @@ export class Machine {
       ...filesIn(this.path('/run/netns')).map((path) => `namespace ${path}`),
       ...this.#mounts().filter((mount) => !this.#mountsAtStart.includes(mount)),
       ...this.#processes(),
-      ...cgroupsUnder(this.cgroup).flatMap((dir) => {
-        const procs = readFileSync(join(dir, 'cgroup.procs'), 'utf8').trim()
-        return procs === '' ? [] : [`processes ${procs.split('\n')} in ${dir}`]
-      }),
+      ...this.#busyCgroups(),
     ]
   }
 
   #mounts(): string[] {
     const lines = readFileSync(`/proc/${this.#initPid}/mountinfo`, 'utf8').trim().split('\n')
     return lines.map((line) => `mount ${line.split(' ')[4]}`)
+  }
+
+  /** Cgroups of containers that still have processes in them, each named once for all hierarchies. */
+  #busyCgroups(): Set<string> {
+    const busy = cgroupsUnder(this.cgroup).filter(
+      (dir) => readFileSync(join(dir, 'cgroup.procs'), 'utf8') !== '',
+    )
+    return new Set(busy.map((dir) => `processes in cgroup ${dir.slice(dir.indexOf(this.cgroup))}`))
   }
 
   /** Processes other than init and its `cat`. */

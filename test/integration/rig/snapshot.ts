@@ -94,17 +94,27 @@ export function leases(host: Host): string[] {
 }
 
 interface NftObject {
-  rule?: { family: string; table: string; comment?: string; expr: unknown[] }
+  rule?: { family: string; table: string; expr: object[] }
+  chain?: { family: string; table: string; name: string; hook?: string }
+  map?: { family: string; table: string; name: string; elem?: unknown[] }
 }
 
-/** The rules of nugator's own masquerade table, as JSON texts. */
-export async function masqueradeRules(host: Host): Promise<string[]> {
+/**
+ * What nugator's table holds for attachments, as JSON texts: masquerade rules, chains that a hook does not call by
+ * itself, map elements. The frame around them may stay.
+ */
+export async function masquerade(host: Host): Promise<string[]> {
   const text = await host.exec('nft', ['-j', 'list', 'ruleset'])
   const objects: NftObject[] = JSON.parse(text).nftables
-  const rules = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule]))
-  return rules
-    .filter((rule) => rule.family === 'inet' && rule.table === 'nugator')
-    .map((rule) => JSON.stringify(rule))
+  const ours = objects.filter(({ rule, chain, map }) => {
+    const at = rule ?? chain ?? map
+    return at?.family === 'inet' && at.table === 'nugator'
+  })
+  return ours.flatMap(({ rule, chain, map }) => {
+    if (rule?.expr.some((part) => 'masquerade' in part)) return [JSON.stringify(rule)]
+    if (chain !== undefined && chain.hook === undefined) return [`chain ${chain.name}`]
+    return (map?.elem ?? []).map((element) => `element of ${map?.name}: ${JSON.stringify(element)}`)
+  })
 }
 
 /** Values that change by themselves: bridge timers, and carrier news that arrive when they like. */
@@ -140,7 +150,7 @@ export async function residue(
     }
   }
   left.push(...leases(host).map((address) => `lease of ${address}`))
-  left.push(...(await masqueradeRules(host)).map((rule) => `masquerade rule ${rule}`))
+  left.push(...(await masquerade(host)).map((part) => `masquerade: ${part}`))
   left.push(...Object.keys(filesIn(host.stateDir)).map((file) => `file ${file} in the state directory`))
   left.push(...Object.keys(filesIn(host.runDir)).map((file) => `file ${file} in the run directory`))
   return left

@@ -2,7 +2,7 @@
 import { FOREIGN, foreignState, placeForeign, placeForeignDown } from './foreign.ts'
 import { LABELS, type Label, type Mode, type Model, ROLES, roleOf } from './model.ts'
 import { type Conf, hostConf } from './modes.ts'
-import { addressesOf, filesIn, leases, look, masqueradeRules, residue, snapshot } from './snapshot.ts'
+import { addressesOf, filesIn, leases, look, masquerade, residue, snapshot } from './snapshot.ts'
 import { Stage } from './stage.ts'
 
 export class World {
@@ -107,7 +107,7 @@ export class World {
     const wanted = model.heldBy('host').map((who) => (model.held.get(who)?.address ?? '').replace(/\/.*/, ''))
     const there = leases(host)
     if (there.join() !== [...wanted].sort().join()) found.push(`leases [${there}] instead of [${wanted}]`)
-    const rules = (await masqueradeRules(host)).join('\n')
+    const rules = (await masquerade(host)).join('\n')
     for (const address of wanted) if (!rules.includes(address)) found.push(`no masquerade for ${address}`)
     if (wanted.length === 0 && rules !== '') found.push(`masquerade is left: ${rules}`)
     const files = Object.keys(filesIn(host.stateDir))

@@ -30,9 +30,11 @@ export class Chain {
     return this.result ?? {}
   }
 
-  async check(): Promise<CniResult[]> {
+  /** CHECK of the plugins whose type `which` wants. */
+  async check(which: (type: unknown) => boolean): Promise<CniResult[]> {
     const done: CniResult[] = []
-    for (const conf of this.#plugins) done.push(await this.#run('CHECK', conf))
+    for (const conf of this.#plugins.filter(({ type }) => which(type)))
+      done.push(await this.#run('CHECK', conf))
     return done
   }
 

@@ -30,10 +30,9 @@ export function staticIpam(address: string, gateway?: string): Netconf {
   return { type: 'static', addresses: [gateway === undefined ? { address } : { address, gateway }] }
 }
 
-/** A host mode netconf; `more` replaces keys, and removes those it gives as undefined. */
+/** A host mode netconf; `more` replaces keys; a key that is undefined does not reach the plugin. */
 export function netconf(host: Host, more: Netconf = {}): Netconf {
-  const base = { cniVersion: '1.0.0', name: 'net1', type: 'nugator', ipam: hostLocal(host) }
-  return JSON.parse(JSON.stringify({ ...base, ...more }))
+  return { cniVersion: '1.0.0', name: 'net1', type: 'nugator', ipam: hostLocal(host), ...more }
 }
 
 /** A netconf without IPAM that wires the container to an interface of another namespace. */
