@@ -4,13 +4,7 @@
  */
 import { listAddresses } from '../netlink/address.ts'
 import type { NetlinkError } from '../netlink/error.ts'
-import {
-  createVeth,
-  deleteLink,
-  getLinkByName,
-  setLink,
-  setVethAlias,
-} from '../netlink/link.ts'
+import { createVeth, deleteLink, getLinkByName, setLink, setVethAlias } from '../netlink/link.ts'
 import type { Netns } from '../netns/netns.ts'
 import { writeSysctl } from '../netns/sysctl.ts'
 import { parseCidr } from './cidr.ts'

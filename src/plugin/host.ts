@@ -64,7 +64,7 @@ export const hostDriver: Driver = {
         reconfigure(host, ends.host, wire.anchor, identity.alias)
         reconfigure(netns, ends.container, wire.other, identity.alias)
       }
-      await addMasquerade(record.masquerade, identity, hostBase.ifName, assigned)
+      await addMasquerade(ctx, record.masquerade, identity, hostBase.ifName, assigned)
       record.own = { ...recordedEnd(netns, base), index: wire.other, spec: ends.container }
       record.other = { ...recordedEnd(host, hostBase), index: wire.anchor, spec: ends.host }
       setup.commit()

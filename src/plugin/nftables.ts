@@ -114,11 +114,18 @@ async function present(): Promise<Present> {
   }
 }
 
-/** Does nothing where there is nothing, or no nft (then nothing can have been added). */
+/**
+ * The table goes with the last chain. Does nothing where there is nothing, or no nft (then nothing can have been
+ * added).
+ */
 export async function remove(identity: Identity): Promise<void> {
   if (findTool('nft') === undefined) return
   const chain = chainOf(identity)
   const { chains, elements } = await present()
+  if (chains.length > 0 && chains.every((name) => name === ROOT || name === chain)) {
+    await transaction([{ delete: { table: { family: TABLE.family, name: TABLE.table } } }])
+    return
+  }
   const own = { ...TABLE, name: chain }
   const commands: object[] = elements
     .filter(([, target]) => target === chain)

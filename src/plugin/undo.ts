@@ -50,7 +50,7 @@ export async function undo(removal: Removal): Promise<unknown[]> {
     await attempt(() => openRendezvous(state, host).detach(link, identity.key))
   } else if (thisBoot) await attempt(() => removeWire(record, identity, host))
   const backend = record === undefined ? removal.masquerade : record.masquerade
-  if (backend !== null && thisBoot) await attempt(() => removeMasquerade(backend, identity))
+  if (backend !== null && thisBoot) await attempt(() => removeMasquerade({ state, host }, backend, identity))
   for (const call of removal.ipam) await attempt(() => ipamRun(call, 'DEL'))
   if (errors.length === 0) {
     if (state.attachments.has(identity.key)) state.attachments.remove(identity.key)
