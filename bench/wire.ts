@@ -13,7 +13,7 @@ import { Ground, run } from './ground.ts'
 
 const SOURCE = join(import.meta.dirname, 'floor.c')
 const FLOOR = join(import.meta.dirname, 'out/floor')
-const WARM_UP = 50
+const WARM_UP = 300
 
 export interface End {
   /** Path of the namespace. */

@@ -36,8 +36,21 @@ function parseIpv6(text: string): Buffer {
   return bytes
 }
 
+const parsed = new Map<string, Cidr>()
+const PARSED_MAX = 1000
+
 /** An address with its prefix length, as in `10.0.0.1/24`. @throws WireError ('invalid') */
 export function parseCidr(text: string): Cidr {
+  // Remembered: between validation and message the same few are parsed again and again.
+  const known = parsed.get(text)
+  if (known !== undefined) return known
+  const cidr = parseNewCidr(text)
+  if (parsed.size >= PARSED_MAX) parsed.clear()
+  parsed.set(text, cidr)
+  return cidr
+}
+
+function parseNewCidr(text: string): Cidr {
   const slash = text.lastIndexOf('/')
   if (slash < 0)
     throw invalid(`"${text}" has no prefix length`, 'write it as ADDRESS/LENGTH, e.g. 10.0.0.1/24')

@@ -1,6 +1,6 @@
 /** An interface that exists becomes what its EndSpec says: sysctls, offload, up, addresses, routes. */
 import { type AddressChange, addAddress } from '../netlink/address.ts'
-import { noAutomaticLinkLocal, setLink } from '../netlink/link.ts'
+import { setLink } from '../netlink/link.ts'
 import type { Request } from '../netlink/message.ts'
 import { addRoute, type RouteChange } from '../netlink/route.ts'
 import type { Netns } from '../netns/netns.ts'
@@ -13,6 +13,8 @@ import { setTxOffload } from './offload.ts'
 
 const RT_SCOPE_LINK = 253
 const LOOPBACK_INDEX = 1
+/** What the kernel says where IPv6 is compiled out, disabled, or the MTU too small for it; and if it was quicker. */
+const NO_IPV6 = ['EACCES', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL', 'ENODEV', 'EEXIST']
 
 export function addressChange(index: number, spec: AddressSpec): AddressChange {
   const { bytes, prefix } = parseCidr(spec.address)
@@ -62,7 +64,7 @@ export function applySettings(netns: Netns, end: EndSpec): void {
 export function configureRequests(index: number, end: EndSpec, alias: string): Request[] {
   const ownLinkLocal = end.addresses.some(({ address }) => /^fe[89ab]/i.test(address))
   return [
-    noAutomaticLinkLocal(index),
+    { ...setLink(index, { automaticLinkLocal: false }, end.ifName), tolerate: NO_IPV6 },
     setLink(index, { up: true, alias }, end.ifName),
     ...(ownLinkLocal ? [] : [linkLocal(index, end.mac)]),
     ...end.addresses.map((spec) => addAddress(addressChange(index, spec))),
@@ -76,6 +78,6 @@ export function configureRequests(index: number, end: EndSpec, alias: string): R
 function linkLocal(index: number, mac: string): Request {
   return {
     ...addAddress({ index, bytes: linkLocalOf(mac), prefix: 64, text: 'link-local', scope: RT_SCOPE_LINK }),
-    tolerate: ['EACCES', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL', 'ENODEV', 'EEXIST'],
+    tolerate: NO_IPV6,
   }
 }

@@ -21,7 +21,7 @@ export function validateIfName(name: string): void {
     throw invalid(`interface name ${quoted} is reserved`)
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  if (/[/:\s%\u0000-\u001f\u007f]/u.test(name)) {
+  if (/[/:\s%\0-\x1f\x7f]/.test(name)) {
     throw invalid(`interface name ${quoted} holds a character that names may not have`)
   }
 }

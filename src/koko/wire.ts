@@ -19,8 +19,8 @@ export interface WireEnd {
   readonly spec: EndSpec
   /** Left down, without IPv6 and addresses, until somebody comes for it. */
   readonly parked?: boolean
-  /** An address that another interface of the namespace has is no obstacle (the host end's gateway address). */
-  readonly sharedAddresses?: boolean
+  /** Refuse an address that another interface of the namespace already has. */
+  readonly exclusiveAddresses?: boolean
 }
 
 export interface WirePlan {
@@ -49,7 +49,7 @@ export function planWire(anchor: WireEnd, other: WireEnd, alias: string): WirePl
   }
   for (const end of [anchor, other]) {
     refuseTakenName(end.netns, end.spec.ifName)
-    refuseTakenAddresses(end)
+    if (end.exclusiveAddresses) refuseTakenAddresses(end)
   }
   return { anchor, other, alias }
 }
@@ -67,8 +67,9 @@ export function refuseTakenName(netns: Netns, ifName: string): void {
   )
 }
 
-export function refuseTakenAddresses({ netns, spec, sharedAddresses, parked }: WireEnd): void {
-  if (sharedAddresses || parked || spec.addresses.length === 0) return
+/** @throws WireError ('invalid') if another interface of the namespace has one of the addresses */
+export function refuseTakenAddresses({ netns, spec }: WireEnd): void {
+  if (spec.addresses.length === 0) return
   const wanted = new Map(
     spec.addresses.map(({ address }) => [parseCidr(address).bytes.toString('hex'), address]),
   )

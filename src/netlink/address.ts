@@ -1,6 +1,8 @@
 /** RTM_*ADDR requests (linux/if_addr.h). Addresses are raw bytes here: 4 or 16. */
 import * as rt from 'netlink/dist/rt/structs.js'
+import { putU32 } from 'netlink/dist/structs.js'
 import {
+  type AttrStream,
   attributes,
   type NetlinkMessage,
   NLM_F_CREATE,
@@ -13,7 +15,10 @@ const { NEWADDR, DELADDR, GETADDR } = rt.MessageType
 
 const IFA_ADDRESS = 1
 const IFA_LOCAL = 2
+const IFA_BROADCAST = 4
 const IFA_FLAGS = 8
+const IFA_F_NODAD = 0x02
+const IFA_F_NOPREFIXROUTE = 0x200
 export const IFA_F_DADFAILED = 0x08
 export const IFA_F_TENTATIVE = 0x40
 
@@ -43,37 +48,15 @@ export interface AddressChange {
   readonly noPrefixRoute?: boolean
 }
 
-function payload(change: AddressChange, withFlags: boolean): Uint8Array[] {
-  const ipv4 = change.bytes.length === 4
-  const broadcast = ipv4 && change.prefix < 31 ? broadcastOf(change.bytes, change.prefix) : undefined
-  return attributes((out) =>
-    rt.formatAddressMessage(
-      {
-        kind: 'address',
-        data: {
-          family: ipv4 ? AF_INET : AF_INET6,
-          prefixlen: change.prefix,
-          index: change.index,
-          scope: change.scope ?? 0,
-        },
-        attrs: {
-          local: change.bytes,
-          address: change.bytes,
-          ...(withFlags && broadcast ? { broadcast } : {}),
-          ...(withFlags
-            ? {
-                flags: {
-                  // Both ends of the wire are ours: nobody else can hold the address.
-                  ...(ipv4 ? {} : { nodad: true as const }),
-                  ...(change.noPrefixRoute ? { noprefixroute: true as const } : {}),
-                },
-              }
-            : {}),
-        },
-      },
-      out,
-    ),
-  )
+function payload(change: AddressChange, extra: (out: AttrStream, ipv4: boolean) => void): Uint8Array[] {
+  const { bytes, prefix, index, scope = 0 } = change
+  const ipv4 = bytes.length === 4
+  return attributes((out) => {
+    out.emit(rt.formatAddress({ family: ipv4 ? AF_INET : AF_INET6, prefixlen: prefix, index, scope }))
+    out.push(IFA_LOCAL, bytes)
+    out.push(IFA_ADDRESS, bytes)
+    extra(out, ipv4)
+  })
 }
 
 function broadcastOf(bytes: Buffer, prefix: number): Buffer {
@@ -88,7 +71,12 @@ export function addAddress(change: AddressChange): Request {
     what: `add address ${change.text}`,
     type: NEWADDR,
     flags: NLM_F_CREATE | NLM_F_EXCL,
-    payload: payload(change, true),
+    payload: payload(change, (out, ipv4) => {
+      if (ipv4 && change.prefix < 31) out.push(IFA_BROADCAST, broadcastOf(change.bytes, change.prefix))
+      // Both ends of the wire are ours: nobody else can hold the address.
+      const flags = (ipv4 ? 0 : IFA_F_NODAD) | (change.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0)
+      if (flags !== 0) out.push(IFA_FLAGS, putU32(flags))
+    }),
   }
 }
 
@@ -97,7 +85,7 @@ export function deleteAddress(change: AddressChange): Request {
     what: `delete address ${change.text}`,
     type: DELADDR,
     flags: 0,
-    payload: payload(change, false),
+    payload: payload(change, () => {}),
   }
 }
 

@@ -144,6 +144,12 @@ export function ioctl(fd: number, request: number, argument: Uint8Array | null):
   return check('ioctl', c.ioctl(fd, request, argument))
 }
 
+/** ioctl(2) whose failure is an answer: the negative errno, without an exception's cost. */
+export function tryIoctl(fd: number, request: number, argument: Uint8Array): number {
+  const result: number = c.ioctl(fd, request, argument)
+  return result < 0 ? -koffi.errno() : result
+}
+
 /** The address of a buffer, for structures that hold pointers. The caller keeps the buffer alive. */
 export function addressOf(buffer: Uint8Array): bigint {
   return koffi.address(buffer)

@@ -3,16 +3,17 @@
  * reading them needs no event loop, and nothing else can run between a request and its ACK.
  */
 import { closeSync, readSync, writeSync } from 'node:fs'
+import { constants } from 'node:os'
 import { NetlinkError } from './error.ts'
 import {
   AF_NETLINK,
-  ioctl,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
   SystemCallError,
   setsockoptInt,
   socket,
+  tryIoctl,
 } from './libc.ts'
 import {
   type Ack,
@@ -72,12 +73,9 @@ export class NetlinkSocket {
   indexOf(name: string): number | undefined {
     const request = Buffer.alloc(IFREQ_LENGTH)
     if (request.write(name) >= IFNAMSIZ) return undefined
-    try {
-      ioctl(this.fd, SIOCGIFINDEX, request)
-    } catch (error) {
-      if (error instanceof SystemCallError && error.code === 'ENODEV') return undefined
-      throw error
-    }
+    const result = tryIoctl(this.fd, SIOCGIFINDEX, request)
+    if (result === -constants.errno.ENODEV) return undefined
+    if (result < 0) throw new SystemCallError('ioctl SIOCGIFINDEX', -result)
     return request.readInt32LE(IFNAMSIZ)
   }
 

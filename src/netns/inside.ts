@@ -1,8 +1,9 @@
-import { closeSync, openSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import { setns } from '../netlink/libc.ts'
 import { OWN_NETNS } from './reference.ts'
 
-let inside_ = false
+let away = false
+let home: number | undefined
 
 /**
  * Runs `fn` with the calling thread inside the namespace open at `fd`, then returns home.
@@ -13,22 +14,19 @@ let inside_ = false
  * @throws SystemCallError if the namespace cannot be entered, and whatever `fn` throws
  */
 export function inside<T>(fd: number, fn: () => T extends PromiseLike<unknown> ? never : T): T {
-  if (inside_) throw new Error('inside() does not nest')
-  const home = openSync(OWN_NETNS, 'r')
+  if (away) throw new Error('inside() does not nest')
+  // Opened once: a thread's own namespace never changes, and this lies on the way of every wire.
+  home ??= openSync(OWN_NETNS, 'r')
+  setns(fd)
+  away = true
   try {
-    setns(fd)
-    inside_ = true
-    try {
-      return fn()
-    } finally {
-      try {
-        setns(home)
-      } catch {
-        process.abort()
-      }
-      inside_ = false
-    }
+    return fn()
   } finally {
-    closeSync(home)
+    try {
+      setns(home)
+    } catch {
+      process.abort()
+    }
+    away = false
   }
 }

@@ -77,8 +77,9 @@ export const hostDriver: Driver = {
 
 function planEnds(ctx: Context, ends: Ends) {
   return planWire(
-    { netns: ctx.host, spec: ends.host, sharedAddresses: true },
-    { netns: ctx.netns, spec: ends.container },
+    // Many host ends have the same gateway address.
+    { netns: ctx.host, spec: ends.host },
+    { netns: ctx.netns, spec: ends.container, exclusiveAddresses: true },
     ctx.identity.alias,
   )
 }

@@ -44,7 +44,12 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     ...plainEnd(assignedByConf({ ...conf, runtimeConfig: null, args: null }, peerConf)),
   }
   const ownOf = (assigned: Assigned): EndSpec => ({ ...base, ...plainEnd(assigned) })
-  const plan = (own: EndSpec) => planWire({ netns, spec: own }, { netns: peer, spec: other }, identity.alias)
+  const plan = (own: EndSpec) =>
+    planWire(
+      { netns, spec: own, exclusiveAddresses: true },
+      { netns: peer, spec: other, exclusiveAddresses: true },
+      identity.alias,
+    )
   const early = ownOf(assignedByConf(conf, conf))
   // What IPAM will add cannot be known yet; a route may depend on it.
   plan(ipamType(conf) === undefined ? early : { ...early, routes: [] })

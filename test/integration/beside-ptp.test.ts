@@ -13,12 +13,12 @@ async function view(host: Host, netns: string, hostEnd: string): Promise<unknown
   const { links } = await look(netns)
   const routes: Record<string, unknown>[] = await host.ip(netns, 'route', 'show')
   const shown = {
-    links: links.map(({ ifname, mtu, flags, operstate }) => ({
+    links: links.map(({ ifname, mtu, flags }) => [
       ifname,
       mtu,
-      up: flags.includes('UP'),
-      operstate,
-    })),
+      flags.includes('UP'),
+      flags.includes('LOWER_UP'),
+    ]),
     addresses: links.flatMap(({ ifname, addr_info }) =>
       addr_info
         .filter(({ family }) => family === 'inet')

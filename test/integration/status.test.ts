@@ -6,7 +6,6 @@ import { added, refused, silent } from './rig/cni/answer.ts'
 import { newContainer, nothingLeft } from './rig/cni/attachment.ts'
 import { hostLocal, type Netconf, netconf, peerconf } from './rig/cni/conf.ts'
 import { FakeIpam } from './rig/cni/ipam.ts'
-import { delegates } from './rig/cni/reference.ts'
 import { type Host, newHost } from './rig/host.ts'
 
 const env = { CNI_CONTAINERID: '', CNI_IFNAME: '' }
@@ -23,7 +22,7 @@ for (const [title, more] of [
 ] as const) {
   t.test(`C24 healthy, with ${title}`, async (t) => {
     const host = newHost(t)
-    silent(t, await host.cni('STATUS', { env, path: delegates(host), conf: conf(host, more(host)) }))
+    silent(t, await host.cni('STATUS', { env, conf: conf(host, more(host)) }))
     await nothingLeft(t, host, [])
   })
 }
@@ -62,7 +61,7 @@ t.test('the state directory cannot be made', async (t) => {
   writeFileSync(join(host.dir, 'file'), '')
   for (const name of ['NUGATOR_STATE_DIR', 'NUGATOR_RUN_DIR']) {
     const dirs = { ...env, [name]: join(host.dir, 'file', 'below') }
-    refused(t, await host.cni('STATUS', { env: dirs, path: delegates(host), conf: conf(host) }), {
+    refused(t, await host.cni('STATUS', { env: dirs, conf: conf(host) }), {
       code: 50,
       msg: /./,
     })
@@ -71,22 +70,21 @@ t.test('the state directory cannot be made', async (t) => {
 
 t.test('a netconf that no ADD would take', async (t) => {
   const host = newHost(t)
-  const path = delegates(host)
   for (const more of [
     { mtu: 'big' },
     { mtu: 10 },
     { ipMasqBackend: 'foo', ipMasq: true },
     { mac: 'nonsense' },
   ]) {
-    refused(t, await host.cni('STATUS', { env, path, conf: conf(host, more) }), { code: [6, 7, 50] })
+    refused(t, await host.cni('STATUS', { env, conf: conf(host, more) }), { code: [6, 7, 50] })
   }
 })
 
 t.test('STATUS leaves no file behind', async (t) => {
   const host = newHost(t)
-  silent(t, await host.cni('STATUS', { env, path: delegates(host), conf: conf(host) }))
+  silent(t, await host.cni('STATUS', { env, conf: conf(host) }))
   const files = readdirSync(host.dir, { recursive: true, withFileTypes: true }).filter((each) =>
     each.isFile(),
   )
-  t.same(files.map(({ name }) => name).sort(), ['host-local', 'static'])
+  t.same(files.map(({ name }) => name).sort(), [])
 })

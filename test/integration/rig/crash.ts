@@ -12,6 +12,8 @@ import type { Stage } from './stage.ts'
 
 export interface Scenario {
   name: string
+  /** Take a new host for each kill: then interface indexes start over, and those of the dead come again. */
+  fresh?: boolean
   /** A host with containers and attachments of which none is added yet. */
   stage(): Stage
   /** Makes the state in which the call is made that will be killed. */
@@ -25,19 +27,35 @@ export interface Scenario {
   problems(stage: Stage, attached: readonly string[]): Promise<string[]>
 }
 
-const RECOVERIES = ['DEL', 'GC of all', 'DEL after its namespace died', 'GC that keeps the survivor'] as const
-type Recovery = (typeof RECOVERIES)[number]
+type Recovery =
+  | 'DEL'
+  | 'DEL after its namespace died'
+  | 'GC of all'
+  | 'GC that keeps the survivor'
+  | 'a DEL that is killed too, and GC'
+
+/** How the cleaning call comes, step by step in turn: one host recovers by DEL, the other by GC. */
+const BY_DEL: readonly Recovery[] = ['DEL', 'DEL after its namespace died']
+const BY_GC: readonly Recovery[] = [
+  'GC of all',
+  'GC that keeps the survivor',
+  'a DEL that is killed too, and GC',
+]
 
 /** Runs the cleaning call; returns which attachments should be left. */
 async function recover(
   scenario: Scenario,
   stage: Stage,
   how: Recovery,
+  step: number,
 ): Promise<[CniResult, readonly string[]]> {
   const { victim, survivors } = scenario
   const { conf, on } = stage.attachment(victim)
   if (how === 'GC of all') return [await stage.gc(conf, []), []]
-  if (how === 'GC that keeps the survivor') return [await stage.gc(conf, survivors), survivors]
+  if (how.endsWith('GC')) {
+    await stage.del(victim, { env: { NUGATOR_FAULT_AT: String(1 + (step % 7)) } })
+  }
+  if (how.includes('GC')) return [await stage.gc(conf, survivors), survivors]
   const withoutNetns = how === 'DEL after its namespace died'
   if (withoutNetns && stage.alive(on)) stage.die(on)
   return [await stage.del(victim, { withoutNetns }), survivors]
@@ -57,18 +75,19 @@ async function trial(scenario: Scenario, stage: Stage, step: number, how: Recove
   if (killed.signal !== 'SIGKILL' && killed.code !== 137) {
     problems.push(`was not killed: exit ${killed.code} ${killed.stdout}`)
   }
-  const [cleaned, left] = await recover(scenario, stage, how)
+  const [cleaned, left] = await recover(scenario, stage, how, step)
   problems.push(...complaint(how, cleaned))
   for (const problem of await verdict(scenario, stage, left)) problems.push(`after ${how}: ${problem}`)
-  for (const who of [...survivors, victim]) {
-    stage.revive(stage.attachment(who).on)
-    if (!left.includes(who)) problems.push(...complaint(`a new ADD of ${who}`, await stage.add(who)))
-  }
-  for (const problem of await scenario.problems(stage, [...survivors, victim])) {
+  const everybody = [...survivors, victim]
+  for (const who of everybody) stage.revive(stage.attachment(who).on)
+  const missing = everybody.filter((who) => !left.includes(who))
+  const added = await Promise.all(missing.map((who) => stage.add(who)))
+  problems.push(...added.flatMap((done) => complaint('a new ADD', done)))
+  for (const problem of await scenario.problems(stage, everybody)) {
     problems.push(`after the new ADD: ${problem}`)
   }
-  for (const who of [victim, ...survivors])
-    problems.push(...complaint(`the DEL of ${who}`, await stage.del(who)))
+  const deleted = await Promise.all(everybody.map((who) => stage.del(who)))
+  problems.push(...deleted.flatMap((done) => complaint('a new DEL', done)))
   for (const left of await residue(stage.host, stage.namespaces)) problems.push(`at the end: ${left}`)
   return problems
 }
@@ -83,35 +102,28 @@ async function countSteps(t: Test, scenario: Scenario): Promise<number> {
   return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
 }
 
-async function lane(t: Test, scenario: Scenario, steps: readonly number[]): Promise<void> {
+/** Kills at each step in turn, on one host as long as nothing goes wrong there. */
+async function lane(t: Test, scenario: Scenario, steps: number, ways: readonly Recovery[]): Promise<void> {
   let stage: Stage | undefined
-  for (const step of steps) {
-    if (stage === undefined) {
+  for (let step = 1; step <= steps; step++) {
+    if (stage === undefined || scenario.fresh) {
+      stage?.host.remove()
       const fresh = scenario.stage()
       t.teardown(() => fresh.host.remove())
       stage = fresh
     }
-    const how = RECOVERIES[step % RECOVERIES.length] ?? 'DEL'
+    const how = ways[step % ways.length] ?? 'DEL'
     const problems = await trial(scenario, stage, step, how)
     t.same(problems, [], `killed at step ${step}, then ${how}`)
     if (problems.length > 0) stage = undefined // what is wrong on this host would spoil what follows
   }
 }
 
-/** Two hosts share the steps: one recovers by DEL, the other by GC. */
+/** Every step twice: on one host DEL cleans up after the kill, on another GC does. */
 export function survives(t: Test, scenario: Scenario): Promise<unknown> {
   return t.test(scenario.name, async (t) => {
     const steps = await countSteps(t, scenario)
     t.ok(steps > 0, `takes ${steps} steps`)
-    const numbers = Array.from({ length: steps }, (_, index) => index + 1)
-    await Promise.all(
-      [0, 1].map((rest) =>
-        lane(
-          t,
-          scenario,
-          numbers.filter((number) => number % 2 === rest),
-        ),
-      ),
-    )
+    await Promise.all([BY_DEL, BY_GC].map((ways) => lane(t, scenario, steps, ways)))
   })
 }

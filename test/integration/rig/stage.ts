@@ -99,6 +99,11 @@ export class Stage {
     return this.#call('CHECK', who, this.#withResult(who, manner), manner)
   }
 
+  /** What the last ADD that succeeded told the runtime. */
+  resultOf(who: string): unknown {
+    return this.#results.get(who)
+  }
+
   #withResult(who: string, manner: Manner): Conf {
     const prevResult = this.#results.get(who)
     const conf = manner.conf ?? this.attachment(who).conf

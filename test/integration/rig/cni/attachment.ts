@@ -4,7 +4,6 @@ import type { Call, CniResult, Host } from '../host.ts'
 import { residue } from '../snapshot.ts'
 import { added, type Result } from './answer.ts'
 import { type Netconf, netconf } from './conf.ts'
-import { delegates } from './reference.ts'
 
 export interface Attachment {
   netns: { name: string; path: string }
@@ -21,7 +20,7 @@ export interface Attachment {
 /** The call of a runtime for a new container. */
 export function newContainer(host: Host, containerID = 'ctr1'): Call & { netns: string; name: string } {
   const netns = host.netns(containerID)
-  return { containerID, netns: netns.path, name: netns.name, path: delegates(host) }
+  return { containerID, netns: netns.path, name: netns.name }
 }
 
 export async function attach(t: Test, host: Host, more: Netconf = {}, over: Call = {}): Promise<Attachment> {
