@@ -1,6 +1,6 @@
 /** What differs between what was wanted and what the kernel holds, one sentence a difference. */
 
-import type { Link } from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
 import type { KernelRoute } from '../netlink/route.ts'
 import type { Netns } from '../netns/netns.ts'
 import { readSysctl } from '../netns/sysctl.ts'

@@ -1,6 +1,7 @@
 /** What the kernel holds of one interface. */
 import { type InterfaceAddress, listAddresses } from '../netlink/address.ts'
-import { getLinkByIndex, getLinkByName, type Link } from '../netlink/link.ts'
+import { getLinkByIndex, getLinkByName } from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
 import { type KernelRoute, listRoutes } from '../netlink/route.ts'
 import type { Netns } from '../netns/netns.ts'
 

@@ -3,7 +3,7 @@
  * owner, sent together with it. Nothing without both is ever deleted in the host's namespace.
  */
 import { createHash } from 'node:crypto'
-import type { Link } from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
 
 /** High half of the device group: "ng". Low half 0: live; otherwise part of a doomed batch. */
 export const LIVE_GROUP = 0x6e670000

@@ -1,5 +1,7 @@
 /** Two containers of one network meet by a link name: the first waits with its end wired, the second joins. */
-import { deleteLink, type Link, listLinks } from '../netlink/link.ts'
+
+import { deleteLink, listLinks } from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
 import { bootId, type Netns, openIfSame } from '../netns/netns.ts'
 import { DEFAULT_MTU, type EndSpec } from './endpoint.ts'
 import { invalid, WireError } from './error.ts'

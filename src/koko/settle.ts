@@ -2,7 +2,9 @@
  * Brings the kernel to what a link record says, from wherever a killed process or a dead container left it:
  * each end in its container or parked, the pair remade if the kernel took it, and gone if nobody holds it.
  */
-import { deleteLink, type Link, setLink } from '../netlink/link.ts'
+
+import { deleteLink, setLink } from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
 import { type Netns, openIfSame } from '../netns/netns.ts'
 import type { EndSpec } from './endpoint.ts'
 import { WireError } from './error.ts'

@@ -2,7 +2,8 @@
 import type { Environment } from '../cni/environment.ts'
 import { findLink, findLinkByIndex } from '../koko/inspect.ts'
 import { isMarked, isMarkedOrNewborn } from '../koko/marks.ts'
-import { deleteLink, type Link, listLinks } from '../netlink/link.ts'
+import { deleteLink, listLinks } from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
 import { NetnsError } from '../netns/error.ts'
 import { bootId, Netns, openIfSame } from '../netns/netns.ts'
 import {

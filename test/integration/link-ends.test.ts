@@ -128,6 +128,8 @@ t.test('the MTU belongs to the link', async (t) => {
   t.same(complaint('ADD without mtu', await stage.add('r2', { conf: linkConf() })), [])
   for (const on of ['r1', 'r2']) t.equal(linkNamed(await look(stage.netns(on).name), 'eth0')?.mtu, 1400)
   for (const who of ['r1', 'r2']) t.same(complaint('DEL', await stage.del(who)), [])
+  t.same(complaint('ADD', await stage.add('r2', { conf: linkConf({ mtu: 1300 }) })), [], 'a new link is free')
+  t.same(complaint('DEL', await stage.del('r2')), [])
   t.same(await residue(stage.host, stage.namespaces), [])
 })
 

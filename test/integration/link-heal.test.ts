@@ -116,3 +116,36 @@ t.test('GC parks a stale end while the other is valid, and purges the rest', asy
   t.same(complaint('GC', await stage.gc(conf, [])), [])
   await gone(t, stage)
 })
+
+t.test(
+  'somebody deletes the wire: CHECK says so, and the next step on the link makes it again',
+  async (t) => {
+    const stage = linkStage(t)
+    t.same(complaint('ADD', await stage.add('r1')), [])
+    const before = (await ends(stage)).get('r1')
+    const [parked] = await stage.parked()
+    await stage.host.exec('ip', ['link', 'del', parked?.ifname ?? ''])
+    t.match(await stage.check('r1'), { code: 1, json: { code: 999 } }, 'the parked end was deleted')
+    t.same(complaint('ADD', await stage.add('r2')), [])
+    t.same(await linkProblems(stage, ['r1', 'r2']), [])
+    t.equal((await ends(stage)).get('r1')?.address, before?.address, 'the MAC is the same')
+    await stage.host.exec('ip', ['link', 'del', 'eth0'], stage.netns('r1').name)
+    t.match(await stage.check('r2'), { code: 1, json: { code: 999 } }, 'one container deleted its interface')
+    t.same(complaint('DEL', await stage.del('r1')), [])
+    t.same(await linkProblems(stage, ['r2']), [], 'the other has its end again')
+    t.same(complaint('CHECK', await stage.check('r2')), [])
+    t.same(complaint('DEL', await stage.del('r2')), [])
+    await gone(t, stage)
+  },
+)
+
+t.test('a container washes the marks off its end', async (t) => {
+  const stage = await met(t)
+  const wash = ['link', 'set', 'eth0', 'group', '0', 'alias', '']
+  await stage.host.exec('ip', wash, stage.netns('r2').name)
+  t.same(complaint('DEL', await stage.del('r2')), [])
+  t.same(await linkProblems(stage, ['r1']), [], 'its interface is gone all the same')
+  await stage.host.exec('ip', wash, stage.netns('r1').name)
+  t.same(complaint('DEL', await stage.del('r1')), [])
+  await gone(t, stage)
+})
