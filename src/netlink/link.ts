@@ -87,7 +87,7 @@ export function setVethAlias(name: string, alias: string): Request {
     payload: attributes((out) => {
       out.emit(rt.formatLink({}))
       out.push(IFLA_IFNAME, putString(name))
-      out.push(IFLA_IFALIAS, putString(alias))
+      out.push(IFLA_IFALIAS, Buffer.from(alias)) // without NUL, or the longest would not fit
       out.push(IFLA_LINKINFO, (info) => info.push(IFLA_INFO_KIND, Buffer.from('veth')))
     }),
   }
@@ -126,7 +126,7 @@ export function setLink(index: number, change: LinkChange, label = `interface ${
       if (mac !== undefined) out.push(IFLA_ADDRESS, macToBytes(mac))
       if (mtu !== undefined) out.push(IFLA_MTU, putU32(mtu))
       if (txQueueLength !== undefined) out.push(IFLA_TXQLEN, putU32(txQueueLength))
-      if (alias !== undefined) out.push(IFLA_IFALIAS, putString(alias))
+      if (alias !== undefined) out.push(IFLA_IFALIAS, Buffer.from(alias))
       if (group !== undefined) out.push(IFLA_GROUP, putU32(group))
       if (automaticLinkLocal === false) {
         out.push(IFLA_AF_SPEC, (families) =>

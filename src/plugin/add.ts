@@ -124,6 +124,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
   const { state, identity, host, call, conf } = ctx
   const { record } = prepared
   const { key } = identity
+  let asked = false
   let leased = false
   state.pending.create(key, record)
   try {
@@ -132,6 +133,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
       async assign(end: EndConf): Promise<Assigned> {
         const given = assignedByConf(conf, end)
         if (ipam === undefined) return given
+        asked = true
         const result = await ipamAdd(ipam, call.version)
         leased = true
         if (modeOf(conf) === 'host') refuseMissingGateway(result)
@@ -144,7 +146,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
     })
   } catch (error) {
     const removal = { identity, record, state, host, netnsPath: call.netns, masquerade: null }
-    const errors = await undo({ ...removal, ipam: ipam === undefined ? [] : [ipam] })
+    const errors = await undo({ ...removal, ipam: ipam !== undefined && asked ? [ipam] : [] })
     for (const failed of errors)
       process.stderr.write(`nugator: undoing ${identity.words}: ${report(failed).message}\n`)
     // A lease that IPAM never gave need not be remembered for its sake.

@@ -1,8 +1,7 @@
 import type { ResultInterface } from '../cni/result.ts'
 import type { EndSpec } from '../koko/endpoint.ts'
 import { validateEnd } from '../koko/validate.ts'
-import { configure, prepare, refuseTakenAddresses } from '../koko/wire.ts'
-import type { Netns } from '../netns/netns.ts'
+import { configure, prepare, refuseTakenAddresses, type WireEnd } from '../koko/wire.ts'
 import type { AttachmentRecord, Context } from './attachment.ts'
 import type { EndConf } from './netconf.ts'
 import type { Assigned } from './wanted.ts'
@@ -40,10 +39,9 @@ export function interfaceOf({ ifName, mac, mtu }: EndSpec, sandbox?: string): Re
 }
 
 /** The second half of an end whose addresses were not known when it was made. */
-export function reconfigure(netns: Netns, spec: EndSpec, index: number, alias: string): void {
-  const end = { netns, spec }
-  validateEnd(spec)
-  refuseTakenAddresses(end)
+export function reconfigure(end: WireEnd, index: number, alias: string): void {
+  validateEnd(end.spec)
+  if (end.exclusiveAddresses) refuseTakenAddresses(end)
   prepare(end)
   configure(end, index, alias)
 }

@@ -4,9 +4,9 @@ import { DEFAULT_MTU, DEFAULT_TX_QUEUE_LENGTH, type EndSpec } from '../koko/endp
 import { randomMac } from '../koko/mac.ts'
 import { hostIfNameOf } from '../koko/marks.ts'
 import { validateEnd, validateIfName } from '../koko/validate.ts'
-import { applyWire, planWire, refuseTakenName } from '../koko/wire.ts'
+import { applyWire, planWire, refuseTakenName, type WireEnd, type WirePlan } from '../koko/wire.ts'
 import { getLinkByName } from '../netlink/link.ts'
-import { writeSysctl } from '../netns/sysctl.ts'
+import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, reconfigure, type Setup } from './driver.ts'
 import { addMasquerade } from './masquerade.ts'
@@ -29,16 +29,18 @@ export const hostDriver: Driver = {
       mac: requestedMac(conf, ctx.args, conf) ?? randomMac(),
       mtu,
     }
+    const ifName = hostIfName(ctx)
     const hostBase = {
-      ifName: hostIfName(ctx),
+      ifName,
       mac: randomMac(),
       mtu,
       txQueueLength: DEFAULT_TX_QUEUE_LENGTH,
       ...(base.txOffload === undefined ? {} : { txOffload: base.txOffload }),
+      ...acceptNoAdvertisements(ifName),
     }
     const endsOf = (assigned: Assigned): Ends => ({
       container: { ...base, ...containerEnd(assigned) },
-      host: { ...hostBase, ...hostEnd(assigned), ...acceptNoAdvertisements(hostBase.ifName, assigned) },
+      host: { ...hostBase, ...hostEnd(assigned) },
     })
     const early = endsOf(assignedByConf(conf, conf))
     // What IPAM will add cannot be known yet; a route may depend on it.
@@ -54,16 +56,15 @@ export const hostDriver: Driver = {
       }
       let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
       let ends = assigned === undefined ? bare : endsOf(assigned)
-      if (assigned !== undefined) enableForwarding(assigned)
       const wire = applyWire(planEnds(ctx, ends))
       if (assigned === undefined) {
         assigned = await setup.assign(conf)
         ends = endsOf(assigned)
-        validateEnd(ends.container)
-        enableForwarding(assigned)
-        reconfigure(host, ends.host, wire.anchor, identity.alias)
-        reconfigure(netns, ends.container, wire.other, identity.alias)
+        const { anchor, other } = planned(ctx, ends)
+        reconfigure(anchor, wire.anchor, identity.alias)
+        reconfigure(other, wire.other, identity.alias)
       }
+      enableForwarding(assigned)
       await addMasquerade(ctx, record.masquerade, identity, hostBase.ifName, assigned)
       record.own = { ...recordedEnd(netns, base), index: wire.other, spec: ends.container }
       record.other = { ...recordedEnd(host, hostBase), index: wire.anchor, spec: ends.host }
@@ -75,13 +76,17 @@ export const hostDriver: Driver = {
   },
 }
 
-function planEnds(ctx: Context, ends: Ends) {
-  return planWire(
+function planned(ctx: Context, ends: Ends): { anchor: WireEnd; other: WireEnd } {
+  return {
     // Many host ends have the same gateway address.
-    { netns: ctx.host, spec: ends.host },
-    { netns: ctx.netns, spec: ends.container, exclusiveAddresses: true },
-    ctx.identity.alias,
-  )
+    anchor: { netns: ctx.host, spec: ends.host },
+    other: { netns: ctx.netns, spec: ends.container, exclusiveAddresses: true },
+  }
+}
+
+function planEnds(ctx: Context, ends: Ends): WirePlan {
+  const { anchor, other } = planned(ctx, ends)
+  return planWire(anchor, other, ctx.identity.alias)
 }
 
 /** The name asked for, or the first one derived from the attachment that nothing on the host has. */
@@ -104,7 +109,8 @@ function enableForwarding(assigned: Assigned): void {
   if (families.has(6)) writeSysctl(['net', 'ipv6', 'conf', 'all', 'forwarding'], '1')
 }
 
-function acceptNoAdvertisements(ifName: string, assigned: Assigned): Pick<EndSpec, 'sysctls'> {
-  const ipv6 = assigned.addresses.some(({ address }) => address.includes(':'))
-  return ipv6 ? { sysctls: { [`net/ipv6/conf/${ifName}/accept_ra`]: '0' } } : {}
+/** A container must not be able to advertise routes to its host. Nothing to set where the host has no IPv6. */
+function acceptNoAdvertisements(ifName: string): Pick<EndSpec, 'sysctls'> {
+  if (readSysctl(['net', 'ipv6', 'conf', 'default', 'accept_ra']) === undefined) return {}
+  return { sysctls: { [`net/ipv6/conf/${ifName}/accept_ra`]: '0' } }
 }

@@ -3,7 +3,7 @@ import type { Environment } from '../cni/environment.ts'
 import { CniError, Code } from '../cni/error.ts'
 import { execPlugin, findPlugin } from '../cni/exec.ts'
 import { parseResult, type Result } from '../cni/result.ts'
-import { CNI_VERSIONS, type CniVersion } from '../cni/version.ts'
+import { CNI_VERSIONS, type CniVersion, NEWEST_VERSION } from '../cni/version.ts'
 import { step } from '../netlink/steps.ts'
 
 /** These only do arithmetic; every other one may want to see the link first (dhcp does). */
@@ -43,15 +43,28 @@ export async function ipamRun(call: IpamCall, verb: 'DEL' | 'CHECK'): Promise<vo
   await run(call, verb)
 }
 
-/** GC and STATUS are young: a plugin that has never heard of them has nothing to say. */
+/** GC and STATUS came with 1.1.0: a plugin that does not know that version has nothing to say. */
 export async function ipamAsk(call: IpamCall, verb: 'GC' | 'STATUS'): Promise<void> {
   const file = findPlugin(call.type, call.path)
   try {
     await exec(file, call, verb, call.stdin)
   } catch (error) {
-    const unknown = error instanceof CniError && /unknown CNI_COMMAND/.test(error.msg)
-    if (!unknown && !isTooOld(error)) throw error
+    // What older ones say to a verb without a container differs; their VERSION decides.
+    const doubtful = error instanceof CniError && DOUBTFUL.has(error.code)
+    if (!doubtful || (await supportedVersions(file, call)).includes(NEWEST_VERSION)) throw error
   }
+}
+
+const DOUBTFUL: ReadonlySet<number> = new Set([
+  Code.incompatibleVersion,
+  Code.unknownContainer,
+  Code.invalidEnvironment,
+])
+
+async function supportedVersions(file: string, call: IpamCall): Promise<unknown[]> {
+  const answer: unknown = JSON.parse(await execPlugin(file, 'VERSION', call.env, call.stdin))
+  const known = typeof answer === 'object' && answer !== null && 'supportedVersions' in answer
+  return known && Array.isArray(answer.supportedVersions) ? answer.supportedVersions : []
 }
 
 /** The call as it came; a plugin too old for its version gets the newest one that it knows. */
@@ -79,10 +92,7 @@ function isTooOld(error: unknown): boolean {
 
 /** The same configuration in a version that the plugin says it has; prevResult is of no use to IPAM. */
 async function downgraded(file: string, call: IpamCall): Promise<Uint8Array | undefined> {
-  const answer: { supportedVersions?: unknown } = JSON.parse(
-    await execPlugin(file, 'VERSION', call.env, call.stdin),
-  )
-  const supported = Array.isArray(answer.supportedVersions) ? answer.supportedVersions : []
+  const supported = await supportedVersions(file, call)
   const newest = CNI_VERSIONS.toReversed().find((version) => supported.includes(version))
   const conf: Record<string, unknown> = JSON.parse(Buffer.from(call.stdin).toString('utf8'))
   if (newest === undefined || newest === conf.cniVersion) return undefined

@@ -62,7 +62,7 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     if (assigned === undefined) {
       assigned = await setup.assign(conf)
       own = ownOf(assigned)
-      reconfigure(netns, own, wire.anchor, identity.alias)
+      reconfigure({ netns, spec: own, exclusiveAddresses: true }, wire.anchor, identity.alias)
     }
     record.own = { ...recordedEnd(netns, own), index: wire.anchor, spec: own }
     record.other = { ...recordedEnd(peer, other), index: wire.other, spec: other }

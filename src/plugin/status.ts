@@ -4,18 +4,22 @@ import { dirname } from 'node:path'
 import { CniError, Code } from '../cni/error.ts'
 import { findPlugin } from '../cni/exec.ts'
 import type { CniCall } from '../cni/serve.ts'
-import { randomMac } from '../koko/mac.ts'
+import { DEFAULT_MTU } from '../koko/endpoint.ts'
+import { parseMac, randomMac } from '../koko/mac.ts'
 import { LIVE_GROUP } from '../koko/marks.ts'
+import { validateEnd } from '../koko/validate.ts'
 import { createVeth } from '../netlink/link.ts'
 import { Netns } from '../netns/netns.ts'
 import { withTemporaryNetns } from '../netns/temporary.ts'
 import { openState } from './attachment.ts'
 import { ipamAsk } from './ipam.ts'
-import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
+import { givenAddresses, ipamType, type Netconf, parseNetconf } from './netconf.ts'
 import { findTool } from './tool.ts'
+import { baseSpec } from './wanted.ts'
 
 export async function status(call: CniCall): Promise<void> {
   const conf = parseNetconf(call.conf)
+  checkEnds(conf)
   checkKernel()
   checkDirectories(conf, call)
   checkBackend(conf)
@@ -32,6 +36,19 @@ export async function status(call: CniCall): Promise<void> {
 
 function unavailable(msg: string, details: string): CniError {
   return new CniError(Code.notAvailable, msg, details)
+}
+
+/** A netconf that no ADD would take. @throws WireError */
+function checkEnds(conf: Netconf): void {
+  for (const end of [conf, ...Object.values(conf.link?.ends ?? {}), ...(conf.peer ? [conf.peer] : [])]) {
+    validateEnd({
+      ...baseSpec(conf, conf.ifName || 'eth0'),
+      mac: end.mac ? parseMac(end.mac) : randomMac(),
+      mtu: conf.mtu || DEFAULT_MTU,
+      addresses: givenAddresses(end).map(({ address }) => ({ address })),
+      routes: [], // a gateway may be IPAM's or the other end's
+    })
+  }
 }
 
 /** Makes a veth pair in a namespace that nobody else sees and that is gone at once. */

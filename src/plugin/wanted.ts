@@ -1,5 +1,6 @@
 /** From netconf and IPAM's answer to what each end is to be. */
-import type { Dns, Result } from '../cni/result.ts'
+import { CniError, Code } from '../cni/error.ts'
+import type { Dns, Result, ResultIp } from '../cni/result.ts'
 import {
   canonicalCidr,
   canonicalIp,
@@ -48,11 +49,24 @@ export function assignedByConf(conf: Netconf, end: EndConf): Assigned {
 }
 
 export function withIpam(assigned: Assigned, result: Result): Assigned {
-  const fromIpam = result.ips.map(({ address, gateway }) => (gateway ? { address, gateway } : { address }))
+  const routes = result.routes.map(routeSpec)
   return {
-    addresses: [...fromIpam.map(canonical), ...assigned.addresses],
-    routes: [...result.routes.map(routeSpec), ...assigned.routes],
+    addresses: [...result.ips.map(readable), ...assigned.addresses],
+    routes: [...routes, ...assigned.routes],
     dns: result.dns,
+  }
+}
+
+/** What IPAM says is not the netconf's fault. */
+function readable({ address, gateway }: ResultIp): GivenAddress {
+  try {
+    return canonical(gateway ? { address, gateway } : { address })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CniError(
+      Code.internal,
+      `failed to unmarshal raw result: IPAM gave an address that is none: ${why}`,
+    )
   }
 }
 
