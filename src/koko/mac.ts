@@ -1,15 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { invalid } from './error.ts'
 
+const MAC_LENGTH = 6
+const POOL_MACS = 64
+let pool = Buffer.alloc(0)
+
 /** A fresh unicast, locally administered MAC address: 46 random bits, so never twice on a machine. */
 export function randomMac(): string {
-  const bytes = randomBytes(6)
+  // A pool, because asking for six random bytes costs as much as asking for hundreds.
+  if (pool.length === 0) pool = randomBytes(MAC_LENGTH * POOL_MACS)
+  const bytes = pool.subarray(0, MAC_LENGTH)
+  pool = pool.subarray(MAC_LENGTH)
   bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02
-  return formatMac(bytes)
-}
-
-function formatMac(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':')
+  return bytes.toString('hex').replace(/(..)(?!$)/g, '$1:')
 }
 
 /** Lower case with colons. @throws WireError ('invalid') unless it is a MAC address an interface can have */

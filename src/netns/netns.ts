@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { getsockoptU64, SOL_SOCKET, SystemCallError } from '../netlink/libc.ts'
 import { errorCode, NetlinkSocket } from '../netlink/socket.ts'
 import { NetnsError } from './error.ts'
@@ -74,19 +74,9 @@ export class Netns {
 
 function openNamespaceFile(path: string): number {
   try {
-    // Looked at before it is opened: opening a FIFO or a device can block or act.
-    const { type } = statfsSync(path)
-    if (type !== NSFS_MAGIC && type !== PROC_SUPER_MAGIC) {
-      throw new NetnsError(
-        'not a namespace',
-        path,
-        `unknown FS magic ${type.toString(16)}: an ordinary file or directory`,
-        'give the path of a namespace, such as /run/netns/NAME or /proc/PID/ns/net',
-      )
-    }
-    return openSync(path, 'r')
+    // Not blocking, should it be a FIFO. Whether it is a namespace is then for setns to say.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch (error) {
-    if (error instanceof NetnsError) throw error
     const code = errorCode(error)
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESRCH') {
       throw new NetnsError('missing', path, 'it does not exist', 'is the container (still) running?')
@@ -101,12 +91,13 @@ function cannotEnter(path: string, error: unknown): NetnsError {
     return new NetnsError('denied', path, `cannot be entered: ${code}`, 'run as root (CAP_SYS_ADMIN)')
   }
   if (code === 'EINVAL' && error instanceof SystemCallError) {
-    return new NetnsError(
-      'not a namespace',
-      path,
-      'it is not a network namespace',
-      'give its net file, such as /proc/PID/ns/net',
-    )
+    const { type } = statfsSync(path)
+    const what =
+      type === NSFS_MAGIC || type === PROC_SUPER_MAGIC
+        ? 'it is not a network namespace'
+        : `unknown FS magic ${type.toString(16)}: an ordinary file or directory`
+    const advice = 'give a path such as /run/netns/NAME or /proc/PID/ns/net'
+    return new NetnsError('not a namespace', path, what, advice)
   }
   const what = error instanceof Error ? error.message : String(error)
   return new NetnsError('not a namespace', path, what, 'give the path of a network namespace')

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { placeForeign } from './foreign.ts'
 import { type CommandResult, PLUGIN, run } from './host.ts'
 import { linkConf, peerConf } from './modes.ts'
-import { snapshot } from './snapshot.ts'
+import { difference, snapshot } from './snapshot.ts'
 import { Stage } from './stage.ts'
 import { answerProblems } from './verdict.ts'
 
@@ -85,9 +85,8 @@ export class HostileGround {
 
   /** Differences from the state before, in words. */
   async #changes(): Promise<string[]> {
-    const now = await this.#holding()
-    if (JSON.stringify(now) === JSON.stringify(this.#calm)) return []
-    return [`the kernel or the state directories changed: ${difference(this.#calm, now)}`]
+    const change = difference(this.#calm, await this.#holding())
+    return change === undefined ? [] : [`the kernel or the state directories changed: ${change}`]
   }
 
   /** Makes the call; an ADD that succeeds after all is DELeted. Says what went wrong. */
@@ -103,13 +102,4 @@ export class HostileGround {
     problems.push(...(await this.#changes()))
     return { done, problems }
   }
-}
-
-/** The first place where two JSON texts part. */
-function difference(before: unknown, after: unknown): string {
-  const [old, now] = [JSON.stringify(before), JSON.stringify(after)]
-  let at = 0
-  while (old[at] === now[at]) at++
-  const around = (text: string) => text.slice(Math.max(0, at - 60), at + 200)
-  return `…${around(old)}… became …${around(now)}…`
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import type { CniResult } from './host.ts'
 import { LABELS, type Label, type Mode, type Model, ROLES, roleOf } from './model.ts'
+import { difference } from './snapshot.ts'
 import type { World } from './world.ts'
 
 type Step = fc.AsyncCommand<Model, World>
@@ -44,14 +45,15 @@ async function mayHeal(model: Model, world: World): Promise<void> {
 }
 
 async function refused(world: World, who: string, codes: readonly number[]): Promise<void> {
-  const before = JSON.stringify(await world.holding())
+  const before = await world.holding()
   const done = await world.stage.add(who)
   insist(
     done.code === 1 && codes.includes(done.json?.code),
     `ADD of ${who} should be refused with ${codes}`,
     done,
   )
-  insist(JSON.stringify(await world.holding()) === before, `the refused ADD of ${who} changed something`)
+  const change = difference(before, await world.holding())
+  insist(change === undefined, `the refused ADD of ${who} changed something: ${change}`)
 }
 
 /** The codes with which an ADD is to be refused, if it is. */

@@ -136,6 +136,16 @@ export async function snapshot(host: Host, namespaces: readonly string[]): Promi
   return JSON.parse(JSON.stringify({ nft, holdings, files }, lasting))
 }
 
+/** Where two snapshots part, as text; undefined if they are the same. */
+export function difference(before: unknown, after: unknown): string | undefined {
+  const [old, now] = [JSON.stringify(before), JSON.stringify(after)]
+  if (old === now) return undefined
+  let at = 0
+  while (old[at] === now[at]) at++
+  const around = (text: string) => text.slice(Math.max(0, at - 100), at + 200)
+  return `…${around(old)}… became …${around(now)}…`
+}
+
 /** What is left of attachments on a host where none should be, in words; interfaces in `spared` are not ours. */
 export async function residue(
   host: Host,

@@ -113,7 +113,8 @@ export class World {
     const files = Object.keys(filesIn(host.stateDir))
     const begun = files.filter((file) => file.startsWith('pending/'))
     if (begun.length > 0) found.push(`records of unfinished work: [${begun}]`)
-    if (model.held.size > 0 && files.length === 0) found.push('nothing is recorded')
+    const anybody = Object.keys(ROLES).some((who) => model.current(who))
+    if (anybody && files.length === 0) found.push('nothing is recorded')
     if (model.held.size === 0 && files.length > 0) found.push(`files are left: [${files}]`)
     return found
   }
