@@ -51,6 +51,7 @@ for (const [mode, base] of Object.entries({ host, peer })) {
     {
       ...base,
       name: `${mode} mode: ADD`,
+      fresh: true,
       arrange: async () => [],
       act: (stage, env) => stage.add('web', { env }),
     },

@@ -2,8 +2,8 @@
 import t, { type Test } from 'tap'
 import { complaint, type End, ends, linkProblems, linkStage } from './rig/link-stage.ts'
 import { ENDS, LINK_NAME, linkConf } from './rig/modes.ts'
-import { placeVeth, replaceNetns } from './rig/replacement.ts'
-import { look, residue, snapshot } from './rig/snapshot.ts'
+import { placeTwin, placeVeth, replaceNetns } from './rig/replacement.ts'
+import { linkNamed, look, residue, snapshot } from './rig/snapshot.ts'
 import type { Stage } from './rig/stage.ts'
 
 async function add(t: Test, stage: Stage, ...who: string[]): Promise<void> {
@@ -161,8 +161,9 @@ t.test('DEL leaves a namespace alone that took the container’s name', async (t
   const stage = linkStage(t)
   await add(t, stage, 'r1', 'r2')
   const { name } = stage.netns('r2')
+  const ours = linkNamed(await look(name), 'eth0')
   const old = await replaceNetns(t, stage.host, name)
-  await placeVeth(name, 'eth0')
+  await placeTwin(name, ours)
   const before = await look(name)
   await del(t, stage, 'r2')
   t.same(await look(name), before, 'the replacement is untouched')

@@ -1,7 +1,7 @@
 /** Peer mode when namespaces vanish or are replaced: only what the ADD wired may be undone. */
 import t, { type Test } from 'tap'
 import { peerConf } from './rig/modes.ts'
-import { placeVeth, replaceNetns } from './rig/replacement.ts'
+import { placeTwin, replaceNetns } from './rig/replacement.ts'
 import { linkNamed, look, residue, snapshot } from './rig/snapshot.ts'
 import { Stage } from './rig/stage.ts'
 import { deviations } from './rig/wire.ts'
@@ -18,8 +18,9 @@ async function wired(t: Test): Promise<Stage> {
 t.test('DEL leaves a namespace alone that took the name of the peer’s', async (t) => {
   const stage = await wired(t)
   const { name } = stage.netns('db')
+  const ours = linkNamed(await look(name), 'eth1')
   const old = await replaceNetns(t, stage.host, name)
-  await placeVeth(name, 'eth1')
+  await placeTwin(name, ours)
   const before = await look(name)
   t.match(await stage.del('web'), { code: 0, stdout: '' })
   t.same(await look(name), before, 'the replacement is untouched')
@@ -32,8 +33,9 @@ t.test('DEL leaves a namespace alone that took the name of the own one', async (
   for (const manner of [{}, { withoutNetns: true }]) {
     const stage = await wired(t)
     const { name } = stage.netns('web')
+    const ours = linkNamed(await look(name), 'eth0')
     const old = await replaceNetns(t, stage.host, name)
-    await placeVeth(name, 'eth0')
+    await placeTwin(name, ours)
     const before = await look(name)
     t.match(await stage.del('web', manner), { code: 0, stdout: '' })
     t.same(await look(name), before, 'the replacement is untouched')
@@ -45,10 +47,11 @@ t.test('DEL leaves a namespace alone that took the name of the own one', async (
 t.test('the replacement is untouched also when the old namespace is dead', async (t) => {
   for (const label of ['web', 'db']) {
     const stage = await wired(t)
+    const { name } = stage.netns(label)
+    const ours = linkNamed(await look(name), label === 'web' ? 'eth0' : 'eth1')
     stage.die(label)
     stage.revive(label)
-    const { name } = stage.netns(label)
-    await placeVeth(name, label === 'web' ? 'eth0' : 'eth1')
+    await placeTwin(name, ours)
     const before = await look(name)
     t.match(await stage.del('web'), { code: 0, stdout: '' }, `DEL after ${label} died`)
     t.same(await look(name), before, 'the replacement is untouched')

@@ -12,7 +12,10 @@ import type { Stage } from './stage.ts'
 
 export interface Scenario {
   name: string
-  /** Take a new host for each kill: then interface indexes start over, and those of the dead come again. */
+  /**
+   * Take a new host for each kill: what the first ADD on a host does is done again, and interface indexes start over,
+   * so that those of the dead come again.
+   */
   fresh?: boolean
   /** A host with containers and attachments of which none is added yet. */
   stage(): Stage

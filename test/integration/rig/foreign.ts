@@ -1,7 +1,7 @@
 /** Devices that are none of nugator's business, placed beforehand: they must outlive everything unchanged. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { run } from './host.ts'
-import { look } from './snapshot.ts'
+import { lasting, look } from './snapshot.ts'
 
 /** Their names in every namespace they were placed in. */
 export const FOREIGN: ReadonlySet<string> = new Set(['fveth0', 'fveth1', 'fbr0', 'falt0', 'falt1'])
@@ -18,7 +18,7 @@ export async function foreignState(netns: string): Promise<string> {
   const { links, routes } = await look(netns)
   const devices = links.filter((link) => FOREIGN.has(link.ifname))
   const ways = routes.filter((route) => route.dev !== undefined && FOREIGN.has(route.dev))
-  return JSON.stringify([devices, ways], (key, value) => (key.endsWith('_timer') ? undefined : value))
+  return JSON.stringify([devices, ways], lasting)
 }
 
 /** Carrier and bridge ports come up by themselves, up to a second later. */

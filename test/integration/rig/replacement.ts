@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import type { Host } from './host.ts'
 import { run } from './host.ts'
+import type { Link } from './snapshot.ts'
 
 async function must(file: string, args: readonly string[]): Promise<void> {
   const done = await run(file, args)
@@ -11,6 +12,19 @@ async function must(file: string, args: readonly string[]): Promise<void> {
 /** Puts a foreign veth pair, its first end `ifname`, into a namespace. */
 export async function placeVeth(netns: string, ifname: string): Promise<void> {
   await must('ip', ['-n', netns, 'link', 'add', ifname, 'type', 'veth', 'peer', 'name', 'foreign'])
+}
+
+/**
+ * Puts a veth into a namespace that looks in every respect like one of ours: name, index, MAC, group, alias. Only
+ * the namespace's own identity tells that it is another.
+ */
+export async function placeTwin(netns: string, link: Link | undefined): Promise<void> {
+  if (link === undefined) throw new Error('there is nothing to copy')
+  const { ifname, ifindex, address, group, ifalias = '' } = link
+  const like = ['name', ifname, 'index', String(ifindex), 'address', address, 'group', group]
+  const peer = ['type', 'veth', 'peer', 'name', 'foreign', 'index', '100']
+  await must('ip', ['-n', netns, 'link', 'add', ...like, ...peer])
+  if (ifalias !== '') await must('ip', ['-n', netns, 'link', 'set', ifname, 'alias', ifalias])
 }
 
 /**

@@ -117,8 +117,12 @@ export async function masquerade(host: Host): Promise<string[]> {
   })
 }
 
-/** Values that change by themselves: bridge timers, and carrier news that arrive when they like. */
-function lasting(key: string, value: unknown): unknown {
+/** What the kernel tells of a carrier arrives up to a second after the carrier. */
+const LATE_NEWS: ReadonlySet<unknown> = new Set(['NO-CARRIER', 'linkdown'])
+
+/** For JSON: leaves out values that change by themselves, such as bridge timers. */
+export function lasting(key: string, value: unknown): unknown {
+  if (key === 'flags' && Array.isArray(value)) return value.filter((flag) => !LATE_NEWS.has(flag))
   return key.endsWith('_timer') || key === 'operstate' || key === 'expires' ? undefined : value
 }
 
