@@ -1,7 +1,9 @@
 /** Where the one executable starts: a runtime's plugin, or a person's command. */
-import { readFileSync, writeSync } from 'node:fs'
+import { readSync, writeSync } from 'node:fs'
 import { serve } from '../cni/serve.ts'
 import { nugator } from '../plugin/plugin.ts'
+
+const CHUNK = 65536
 
 /** Writes all of it, also into a pipe that is full for now. */
 function print(fd: number, text: string): void {
@@ -11,6 +13,22 @@ function print(fd: number, text: string): void {
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') continue
       throw error
+    }
+  }
+}
+
+/** All of stdin, also from a pipe that does not block and is empty for now. */
+function readStdin(): Buffer {
+  const chunks: Buffer[] = []
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(CHUNK)
+    try {
+      const length = readSync(0, chunk)
+      if (length === 0) return Buffer.concat(chunks)
+      chunks.push(chunk.subarray(0, length))
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1) // a millisecond
     }
   }
 }
@@ -26,7 +44,7 @@ async function main(): Promise<void> {
     )
     return
   }
-  const answer = await serve(nugator, env, () => readFileSync(0))
+  const answer = await serve(nugator, env, readStdin)
   print(2, answer.stderr)
   print(1, answer.stdout)
   process.exitCode = answer.exitCode

@@ -12,9 +12,17 @@ export function findPlugin(type: string, path: readonly string[]): string {
   }
   for (const directory of path) {
     const file = `${directory}/${type}`
-    if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file
+    if (isFile(file)) return file
   }
   throw new CniError(Code.internal, `failed to find plugin "${type}" in path [${path.join(' ')}]`)
+}
+
+function isFile(file: string): boolean {
+  try {
+    return statSync(file).isFile()
+  } catch {
+    return false // whatever keeps it from being looked at keeps it from being run
+  }
 }
 
 const BUSY_TRIES = 6

@@ -114,9 +114,9 @@ export function parseResult(value: unknown, fallback: CniVersion): { result: Res
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new CniError(Code.internal, 'failed to unmarshal raw result: not a JSON object')
   }
-  const stated = 'cniVersion' in value && value.cniVersion ? String(value.cniVersion) : fallback
-  if (!isCniVersion(stated)) {
-    throw new CniError(Code.internal, `unsupported CNI result version "${stated}"`)
+  const stated = 'cniVersion' in value && value.cniVersion ? value.cniVersion : fallback
+  if (typeof stated !== 'string' || !isCniVersion(stated)) {
+    throw new CniError(Code.internal, `unsupported CNI result version ${JSON.stringify(stated)}`)
   }
   const result = isLegacy(stated) ? parseLegacy(value) : parseCurrent(value)
   return { result, version: stated }
@@ -165,7 +165,7 @@ export function describeIssues(error: z.core.$ZodError): string {
 const familyOf = (address: string) => (address.includes(':') ? 6 : 4)
 
 /** True if a result with these addresses can be told in this version: 0.1.0 and 0.2.0 need at least one. */
-export function isExpressible(ips: readonly ResultIp[], version: CniVersion): boolean {
+export function isExpressible(ips: readonly unknown[], version: CniVersion): boolean {
   return !isLegacy(version) || ips.length > 0
 }
 

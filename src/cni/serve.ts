@@ -91,7 +91,12 @@ function success(stdout: string): Answer {
   return { stdout: stdout === '' ? '' : `${stdout}\n`, stderr: '', exitCode: 0 }
 }
 
-function failure({ code, msg, details }: CniError, cniVersion: CniVersion): Answer {
+/** Longer texts only repeat what the caller sent. */
+const TEXT_MAX = 4096
+
+function failure(thrown: CniError, cniVersion: CniVersion): Answer {
+  const { code } = thrown
+  const [msg, details] = [thrown.msg.slice(0, TEXT_MAX), thrown.details.slice(0, TEXT_MAX)]
   const error = { cniVersion, code, msg, ...(details === '' ? {} : { details }) }
   return { stdout: `${JSON.stringify(error, null, 4)}\n`, stderr: '', exitCode: 1 }
 }
@@ -107,8 +112,8 @@ function read(readStdin: () => Buffer): Buffer {
 
 function parseObject(stdin: Buffer): Record<string, unknown> {
   const prefix = 'error unmarshall network config'
-  const text = stdin.toString('utf8').trim()
-  if (text === '') throw new CniError(Code.decoding, `${prefix}: unexpected end of JSON input`)
+  const text = stdin.toString('utf8')
+  if (text.trim() === '') throw new CniError(Code.decoding, `${prefix}: unexpected end of JSON input`)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -11,11 +11,15 @@ import { type Inspection, inspect } from './inspect.ts'
 import { getTxOffload } from './offload.ts'
 
 const RT_TABLE_MAIN = 254
+/** Greater metrics of a route are cut down to these (net/ipv4/metrics.c). */
+const ROUTE_MTU_MAX = 65535 - 15
+const ROUTE_ADVMSS_MAX = 65535 - 40
 
 /** What is looked at; whatever is absent is not compared. */
 export interface Expectation {
   readonly mac?: string
   readonly mtu?: number
+  readonly txQueueLength?: number
   readonly up?: boolean
   readonly carrier?: boolean
   readonly addresses?: readonly { readonly address: string; readonly noPrefixRoute?: boolean }[]
@@ -25,9 +29,13 @@ export interface Expectation {
 }
 
 /** @returns no sentence if all is as expected */
-export function differences(netns: Netns, link: Link, expected: Expectation): string[] {
+export function differences(
+  netns: Netns,
+  link: Link,
+  expected: Expectation,
+  found: Inspection = inspect(netns, link),
+): string[] {
   const where = `${link.name} in ${netns.label}`
-  const found = inspect(netns, link)
   const says: string[] = []
   if (expected.mac !== undefined && expected.mac.toLowerCase() !== link.mac) {
     says.push(`MAC of ${where} is ${link.mac}, expected ${expected.mac}`)
@@ -35,9 +43,11 @@ export function differences(netns: Netns, link: Link, expected: Expectation): st
   if (expected.mtu !== undefined && expected.mtu !== link.mtu) {
     says.push(`MTU of ${where} is ${link.mtu}, expected ${expected.mtu}`)
   }
+  if (expected.txQueueLength !== undefined && expected.txQueueLength !== link.txQueueLength) {
+    says.push(`qlen of ${where} is ${link.txQueueLength}, expected ${expected.txQueueLength}`)
+  }
   if (expected.up && !link.up) says.push(`${where} is down, expected up`)
-  if (expected.carrier && link.up && !link.carrier)
-    says.push(`${where} has no carrier: the other end is down`)
+  if (expected.carrier && link.up && !link.carrier) says.push(`${where} has no carrier`)
   for (const { address } of expected.addresses ?? []) says.push(...missingAddress(found, address, where))
   for (const route of expected.routes ?? []) says.push(...missingRoute(found, route, netns.label))
   says.push(...settingDifferences(netns, link, expected, where))
@@ -55,20 +65,24 @@ function missingAddress(found: Inspection, address: string, where: string): stri
 }
 
 /** A route to the network of each address must exist, whoever made it. */
-export function missingNetworkRoutes(netns: Netns, link: Link, addresses: readonly string[]): string[] {
-  const { routes } = inspect(netns, link)
+export function missingNetworkRoutes(
+  { link, routes }: Inspection,
+  addresses: readonly string[],
+  where: string,
+): string[] {
   return addresses.flatMap((address) => {
     const network = networkOf(parseCidr(address))
     if (network.prefix === network.bytes.length * 8) return []
     const found = routes.some(({ dst, prefix }) => dst.equals(network.bytes) && prefix === network.prefix)
-    return found ? [] : [`route to ${formatCidr(network)} over ${link.name} is missing in ${netns.label}`]
+    return found ? [] : [`route to ${formatCidr(network)} over ${link.name} is missing in ${where}`]
   })
 }
 
 function missingRoute(found: Inspection, route: RouteSpec, where: string): string[] {
   const candidates = found.routes.filter((candidate) => isSame(candidate, route, found.link.index))
   if (candidates.length === 0) return [`route ${routeText(route)} is missing in ${where}`]
-  const { mtu, advmss } = route
+  const mtu = route.mtu && Math.min(route.mtu, ROUTE_MTU_MAX)
+  const advmss = route.advmss && Math.min(route.advmss, ROUTE_ADVMSS_MAX)
   const exact = candidates.some(
     (candidate) => (!mtu || candidate.mtu === mtu) && (!advmss || candidate.advmss === advmss),
   )
@@ -93,7 +107,7 @@ function settingDifferences(netns: Netns, link: Link, expected: Expectation, whe
     const says: string[] = []
     for (const [path, value] of Object.entries(sysctls)) {
       const actual = readSysctl(path.split('/'))
-      if (actual !== value)
+      if (actual === undefined || !isSameSetting(path, actual, value))
         says.push(`sysctl ${path} of ${where} is ${actual ?? 'missing'}, expected ${value}`)
     }
     if (txOffload !== undefined && getTxOffload(link.name) !== txOffload) {
@@ -103,4 +117,26 @@ function settingDifferences(netns: Netns, link: Link, expected: Expectation, whe
     }
     return says
   })
+}
+
+/** The kernel keeps numbers, not their spelling, and times as jiffies. */
+function isSameSetting(path: string, actual: string, wanted: string): boolean {
+  const [a, b] = [numberOf(actual), numberOf(wanted)]
+  if (a !== undefined && b !== undefined) return Math.abs(a - b) < precisionOf(path)
+  return actual.trim().replace(/\s+/g, ' ') === wanted.trim().replace(/\s+/g, ' ')
+}
+
+/** A number as the kernel reads it, which is as C does: 0x10 is 16 and 010 is 8. */
+function numberOf(text: string): number | undefined {
+  const [, sign, digits = ''] = /^\s*(-?)(0x[\da-f]+|\d+)\s*$/i.exec(text) ?? []
+  if (sign === undefined) return undefined
+  const value = /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits)
+  return sign === '-' ? -value : value
+}
+
+/** Up to a jiffy, at most 10 ms, is lost of times in milliseconds; of those in hundredths of a second, one. */
+function precisionOf(path: string): number {
+  const key = path.slice(path.lastIndexOf('/') + 1)
+  if (/_ms$|^mldv[12]_unsolicited_report_interval$/.test(key)) return 10
+  return /^(anycast_delay|locktime|proxy_delay|retrans_time)$/.test(key) ? 2 : 1
 }

@@ -21,6 +21,8 @@ export interface RouteSpec {
   /** 0 universe, 253 link, 254 host. */
   readonly scope?: number
   readonly onlink?: boolean
+  /** No other route to the same destination may exist. */
+  readonly exclusive?: boolean
 }
 
 export interface EndSpec {

@@ -44,11 +44,13 @@ export interface LinkRecord {
   /** Bytes; the first ADD sets it for both ends. */
   readonly mtu: number
   readonly ends: readonly [LinkEnd, LinkEnd]
+  /** The pair is being made: what is found of it may be half made. */
+  building: boolean
 }
 
 /** Names a link on one host: two hosts, or two networks, may use the same link name. */
-export function linkKeyOf(host: Netns, { network, name }: LinkIdentity): string {
-  return keyOf('link', host.cookie, network, name)
+export function linkKeyOf(hostCookie: string, { network, name }: LinkIdentity): string {
+  return keyOf('link', hostCookie, network, name)
 }
 
 export function newLinkRecord(
@@ -58,7 +60,7 @@ export function newLinkRecord(
   macs: readonly [string | undefined, string | undefined],
   mtu: number,
 ): LinkRecord {
-  const key = linkKeyOf(host, identity)
+  const key = linkKeyOf(host.cookie, identity)
   const end = (slot: 0 | 1): LinkEnd => ({
     label: labels?.[slot] ?? null,
     mac: macs[slot] ?? randomMac(),
@@ -66,7 +68,7 @@ export function newLinkRecord(
     parkedName: `vethp${keyOf(key, String(slot)).slice(0, 10)}`,
     occupant: null,
   })
-  return { bootId: bootId(), host: host.cookie, ...identity, mtu, ends: [end(0), end(1)] }
+  return { bootId: bootId(), host: host.cookie, ...identity, mtu, ends: [end(0), end(1)], building: true }
 }
 
 /** What an end is while nobody holds it. */

@@ -3,6 +3,7 @@
  * a file that is no longer the one of that name simply tries again.
  */
 import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tryFlock } from '../netlink/libc.ts'
 import { WireError } from './error.ts'
@@ -19,6 +20,7 @@ export interface Lock {
 export function tryLock(directory: string, key: string): Lock | undefined {
   const file = `${directory}/${key}`
   for (;;) {
+    mkdirSync(dirname(dirname(directory)), { recursive: true }) // not ours: left to the umask
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const fd = openSync(file, 'a', 0o600)
     if (!tryFlock(fd)) {
@@ -73,5 +75,11 @@ export function sweepLocks(directory: string): void {
   } catch {
     return // no directory, no locks
   }
-  for (const name of names) tryLock(directory, name)?.release()
+  for (const name of names) {
+    try {
+      tryLock(directory, name)?.release()
+    } catch {
+      // something that is no lock of ours
+    }
+  }
 }

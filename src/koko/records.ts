@@ -3,6 +3,8 @@
  * hashes. No fsync: after a crash of the machine the wires are gone as well, and a damaged record is survivable.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { errorCode } from '../netlink/socket.ts'
 import { step } from '../netlink/steps.ts'
 import { WireError } from './error.ts'
 
@@ -26,20 +28,22 @@ export class RecordDirectory<T> {
 
   /** Writes a record that must not exist yet (O_EXCL). */
   create(key: string, record: T): void {
-    this.#guard(() => {
+    const file = this.#file(key)
+    this.#guard(file, () => {
       step()
-      writeFileSync(this.#file(key), JSON.stringify(record), { mode: 0o600, flag: 'wx' })
+      writeFileSync(file, JSON.stringify(record), { mode: 0o600, flag: 'wx' })
     })
   }
 
   /** Writes or replaces a record atomically. */
   write(key: string, record: T): void {
     const file = this.#file(key)
-    this.#guard(() => {
+    const temporary = file + TEMPORARY
+    this.#guard(temporary, () => {
       step()
-      writeFileSync(file + TEMPORARY, JSON.stringify(record), { mode: 0o600 })
+      writeFileSync(temporary, JSON.stringify(record), { mode: 0o600 })
       step()
-      renameSync(file + TEMPORARY, file)
+      renameSync(temporary, file)
     })
   }
 
@@ -49,7 +53,7 @@ export class RecordDirectory<T> {
     try {
       text = readFileSync(this.#file(key), 'utf8')
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+      if (errorCode(error) === 'ENOENT') return undefined
       throw error
     }
     try {
@@ -84,19 +88,20 @@ export class RecordDirectory<T> {
   }
 
   /** The directory is made on the first write; a failure says which path and what to do. */
-  #guard(write: () => void): void {
+  #guard(file: string, write: () => void): void {
     try {
+      const own = dirname(this.directory)
+      mkdirSync(dirname(own), { recursive: true }) // not ours: left to the umask
       mkdirSync(this.directory, { recursive: true, mode: 0o700 })
       write()
     } catch (error) {
       const what = error instanceof Error ? error.message : String(error)
+      // What a full disk took of it. An existing one (EEXIST) is not ours to remove.
+      if (errorCode(error) !== 'EEXIST') rmSync(file, { force: true })
       throw new WireError(
         'failed',
         `cannot write the record in ${this.directory}: ${what}`,
         'is it writable?',
-        {
-          cause: error,
-        },
       )
     }
   }

@@ -2,33 +2,23 @@
 
 import { deleteLink, listLinks } from '../netlink/link.ts'
 import type { Link } from '../netlink/link-info.ts'
-import { bootId, type Netns, openIfSame } from '../netns/netns.ts'
+import { bootId, type Netns } from '../netns/netns.ts'
+import { chooseEnd, type Request } from './choose-end.ts'
 import { DEFAULT_MTU, type EndSpec } from './endpoint.ts'
 import { invalid, WireError } from './error.ts'
 import { findLinkByIndex } from './inspect.ts'
-import {
-  type LinkEnd,
-  type LinkIdentity,
-  type LinkRecord,
-  linkKeyOf,
-  newLinkRecord,
-  type Occupant,
-} from './link-record.ts'
+import { type LinkIdentity, type LinkRecord, linkKeyOf, newLinkRecord } from './link-record.ts'
 import { lock } from './lock.ts'
 import { isMarked } from './marks.ts'
 import type { RecordDirectory } from './records.ts'
 import { settle } from './settle.ts'
 import { validateEnd, validatePair } from './validate.ts'
-import { refuseTakenAddresses, refuseTakenName } from './wire.ts'
+import { refuseTaken } from './wire.ts'
 
-export interface Joining {
+export interface Joining extends Request {
   readonly link: LinkIdentity
-  /** The two ends' names, if they have any, and which of them is asked for. */
-  readonly labels: readonly [string, string] | null
-  readonly label: string | null
-  /** Key of the attachment, and the container in words. */
+  /** Key of the attachment. */
   readonly owner: string
-  readonly who: string
   readonly netns: Netns
   readonly spec: Omit<EndSpec, 'mac' | 'mtu'>
   /** Only what was asked for: otherwise the link's and the end's own hold. */
@@ -64,43 +54,31 @@ export class Rendezvous {
    * @throws WireError ('link full' for a third comer, 'invalid' for another MTU or other end names)
    */
   async attach(joining: Joining, commit: (link: Link, spec: EndSpec) => void): Promise<void> {
-    const key = linkKeyOf(this.#host, joining.link)
+    const key = linkKeyOf(this.#host.cookie, joining.link)
     const held = await lock(this.#lockDirectory, key)
     try {
       const record = this.#loadSettled(key, joining.owner) ?? this.#newRecord(joining)
-      const slot = this.#choose(record, joining)
+      const slot = chooseEnd(record, joining)
       const end = record.ends[slot]
-      if (joining.mtu !== undefined && joining.mtu !== record.mtu) {
-        throw invalid(
-          `link ${record.name} has MTU ${record.mtu}, set by its first end; ${joining.who} asks for ${joining.mtu}`,
-          'give both ends the same mtu',
-        )
-      }
       const mac = joining.mac ?? end.mac
       const spec: EndSpec = { ...joining.spec, mac, mtu: record.mtu }
-      this.#validate(record, slot, spec, joining.netns)
+      this.#validate(record, slot, spec, joining)
       end.mac = mac
       const { path, cookie } = joining.netns
-      end.occupant = {
-        owner: joining.owner,
-        who: joining.who,
-        path,
-        cookie,
-        spec,
-        index: null,
-        leaving: false,
-      }
-      this.#records.write(key, record)
+      const { owner, who } = joining
+      end.occupant = { owner, who, path, cookie, spec, index: null, leaving: false }
+      const save = () => this.#records.write(key, record)
+      save()
       try {
-        settle(record, this.#host)
-        this.#records.write(key, record)
-        const index = end.occupant.index
+        settle(record, this.#host, save)
+        save()
+        const { index } = end.occupant
         const link = index === null ? undefined : findLinkByIndex(joining.netns, index)
         if (link === undefined) throw new WireError('failed', `${spec.ifName} vanished while it was wired`)
         commit(link, spec)
       } catch (error) {
         end.occupant.leaving = true
-        this.#settleAndRecord(key, record)
+        attempt(record, () => this.#settleAndRecord(key, record))
         throw error
       }
     } finally {
@@ -111,18 +89,43 @@ export class Rendezvous {
   /**
    * Gives up the end that the attachment holds, if it does. The other end stays as it is, or is made again if the
    * kernel took it along with a dead container; after the last one the link is gone.
+   *
+   * @param hostCookie the namespace that was the host's when the end was taken
    */
-  async detach(identity: LinkIdentity, owner: string): Promise<void> {
-    const key = linkKeyOf(this.#host, identity)
+  async detach(identity: LinkIdentity, owner: string, hostCookie = this.#host.cookie): Promise<void> {
+    const key = linkKeyOf(hostCookie, identity)
     const held = await lock(this.#lockDirectory, key)
     try {
       const record = this.#load(key)
-      if (record === undefined) return
-      this.#markDebris(record, owner)
-      this.#settleAndRecord(key, record)
+      if (record === undefined) this.#records.remove(key)
+      else if (this.#markDebris(record, owner)) this.#settleAndRecord(key, record)
     } finally {
       held.release()
     }
+  }
+
+  /** Gives up every end, of any link of the network on this host, whose attachment does not stand. For GC. */
+  async sweep(network: string): Promise<void> {
+    for (const key of this.#records.keys()) {
+      const first = this.#records.read(key)
+      if (typeof first === 'object' && first.network !== network) continue
+      const held = await lock(this.#lockDirectory, key)
+      try {
+        const record = this.#load(key)
+        if (record === undefined) this.#records.remove(key)
+        else if (record.host === this.#host.cookie && this.#markDebris(record, '')) {
+          this.#settleAndRecord(key, record)
+        }
+      } finally {
+        held.release()
+      }
+    }
+  }
+
+  /** The record as it stands, for CHECK. */
+  read(identity: LinkIdentity): LinkRecord | undefined {
+    const record = this.#records.read(linkKeyOf(this.#host.cookie, identity))
+    return record === 'damaged' ? undefined : record
   }
 
   /** The record once ends of killed processes, and what `owner` held before, have been parked. */
@@ -133,15 +136,9 @@ export class Rendezvous {
     return this.#load(key)
   }
 
-  /** The record as it stands, for CHECK. */
-  read(identity: LinkIdentity): LinkRecord | undefined {
-    const record = this.#records.read(linkKeyOf(this.#host, identity))
-    return record === 'damaged' ? undefined : record
-  }
-
   #load(key: string): LinkRecord | undefined {
     const record = this.#records.read(key)
-    if (record !== undefined && record !== 'damaged' && record.bootId === bootId()) return record
+    if (typeof record === 'object' && record.bootId === bootId()) return record
     if (record !== undefined) {
       // Damaged, or of another boot: nothing in it can be relied on but the mark on a parked end.
       for (const link of this.#host.socket.dump(listLinks())) {
@@ -159,49 +156,27 @@ export class Rendezvous {
     return newLinkRecord(this.#host, joining.link, joining.labels, macs, joining.mtu ?? DEFAULT_MTU)
   }
 
-  /** Ends of attachments that never came to be, and whatever `owner` held before, are to be given up. */
+  /**
+   * Ends of attachments that never came to be, whatever `owner` held, and a pair half made are to be seen to.
+   *
+   * @returns true if there is anything to settle
+   */
   #markDebris(record: LinkRecord, owner: string): boolean {
     const debris = record.ends
       .map(({ occupant }) => occupant)
       .filter((occupant) => occupant !== null)
-      .filter(
-        (occupant) => occupant.leaving || occupant.owner === owner || !this.#isCommitted(occupant.owner),
-      )
+      .filter((one) => one.leaving || one.owner === owner || !this.#isCommitted(one.owner))
     for (const occupant of debris) occupant.leaving = true
-    return debris.length > 0
+    return debris.length > 0 || record.building
   }
 
-  #choose(record: LinkRecord, joining: Joining): 0 | 1 {
-    const slots: readonly (0 | 1)[] = [0, 1]
-    if (joining.labels === null) {
-      const order = slots.toSorted((a, b) => rank(record.ends[a]) - rank(record.ends[b]))
-      const free = order.find((slot) => !isHeld(record.ends[slot].occupant))
-      if (free !== undefined) return free
-      throw new WireError(
-        'link full',
-        `link ${record.name} of network ${record.network} has no free end for ${joining.who}: it joins ${names(record)}`,
-        'a link joins two containers; use another link name for the third',
-      )
-    }
-    const slot = slots.find((candidate) => record.ends[candidate].label === joining.label)
-    if (slot === undefined) {
+  #validate(record: LinkRecord, slot: 0 | 1, spec: EndSpec, { mtu, who, netns }: Joining): void {
+    if (mtu !== undefined && mtu !== record.mtu) {
       throw invalid(
-        `link ${record.name} joins ${record.ends.map(({ label }) => label).join(' and ')}, not ${joining.label}`,
-        'the ends of a link cannot change while it exists',
+        `link ${record.name} has MTU ${record.mtu}, set by its first end; ${who} asks for ${mtu}`,
+        'give both ends the same mtu',
       )
     }
-    const { occupant } = record.ends[slot]
-    if (occupant !== null && isHeld(occupant)) {
-      throw new WireError(
-        'link full',
-        `end ${joining.label} of link ${record.name} is taken by ${occupant.who}; ${joining.who} cannot have it`,
-        'delete that container first, or choose the other end',
-      )
-    }
-    return slot
-  }
-
-  #validate(record: LinkRecord, slot: 0 | 1, spec: EndSpec, netns: Netns): void {
     validateEnd(spec)
     const other = record.ends[slot === 0 ? 1 : 0]
     if (other.occupant !== null && !other.occupant.leaving) {
@@ -212,37 +187,34 @@ export class Rendezvous {
     } else if (spec.mac === other.mac) {
       throw invalid(`both ends have the MAC address ${spec.mac}`)
     }
-    refuseTakenName(netns, spec.ifName)
-    refuseTakenAddresses({ netns, spec })
+    refuseTaken({ netns, spec })
   }
 
-  /** Never fails for the survivor's sake: what could not be healed now is tried again by the next step on the link. */
+  /**
+   * Never fails for the survivor's sake: what could not be healed now is tried again by the next step on the link.
+   * A disk that is full does not keep the kernel from being cleaned up.
+   */
   #settleAndRecord(key: string, record: LinkRecord): void {
-    this.#records.write(key, record)
+    const save = () => attempt(record, () => this.#records.write(key, record))
+    save()
     try {
-      if (settle(record, this.#host)) this.#records.write(key, record)
+      if (settle(record, this.#host, save)) this.#records.write(key, record)
       else this.#records.remove(key)
     } catch (error) {
       const survivors = record.ends.some(({ occupant }) => occupant !== null && !occupant.leaving)
       if (!survivors) throw error
-      const what = error instanceof Error ? error.message : String(error)
-      process.stderr.write(`nugator: link ${record.name} could not be healed for its other end: ${what}\n`)
+      attempt(record, () => {
+        throw error
+      })
     }
   }
 }
 
-/** Free ends first, then those of the dead. */
-function rank({ occupant }: LinkEnd): number {
-  return occupant === null ? 0 : 1
-}
-
-function isHeld(occupant: Occupant | null): boolean {
-  if (occupant === null || occupant.leaving) return false
-  const netns = openIfSame(occupant.path, occupant.cookie)
-  netns?.close()
-  return netns !== undefined
-}
-
-function names(record: LinkRecord): string {
-  return record.ends.map(({ occupant }) => occupant?.who ?? 'nobody').join(' and ')
+function attempt(record: LinkRecord, act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`nugator: link ${record.name}: ${what}\n`)
+  }
 }

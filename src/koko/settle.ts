@@ -2,55 +2,58 @@
  * Brings the kernel to what a link record says, from wherever a killed process or a dead container left it:
  * each end in its container or parked, the pair remade if the kernel took it, and gone if nobody holds it.
  */
-
-import { deleteLink, setLink } from '../netlink/link.ts'
-import type { Link } from '../netlink/link-info.ts'
+import { deleteAltNames, deleteLink, setLink } from '../netlink/link.ts'
 import { type Netns, openIfSame } from '../netns/netns.ts'
-import type { EndSpec } from './endpoint.ts'
 import { WireError } from './error.ts'
 import { findLink, findLinkByIndex } from './inspect.ts'
 import { type LinkEnd, type LinkRecord, linkKeyOf, parkedSpec } from './link-record.ts'
-import { aliasOf, isMarkedOrNewborn } from './marks.ts'
+import { aliasOf, isMarkedOrNewborn, LIVE_GROUP } from './marks.ts'
+import { arePeers, type Found } from './peers.ts'
 import { applyWire, configure, park, planWire, prepare, refuseTakenName, type WireEnd } from './wire.ts'
-
-interface Found {
-  readonly netns: Netns
-  readonly link: Link
-}
 
 interface Place {
   readonly end: LinkEnd
-  /** The namespace of the end's container, if it is still the recorded one. */
-  readonly home: Netns | undefined
   readonly wanted: WireEnd
-  found: Found | undefined
-  /** Where it lies in the end. */
+  /** Looks where it is now. */
+  readonly look: () => Found | undefined
+  readonly found: Found | undefined
+  /** Its ifindex in the end. */
   index: number | null
 }
 
-/** @returns true if somebody holds an end, false if the link is gone. @throws NetlinkError, WireError */
-export function settle(record: LinkRecord, host: Netns): boolean {
-  const key = linkKeyOf(host, record)
-  const homes = record.ends.map(({ occupant }) => occupant && openIfSame(occupant.path, occupant.cookie))
+/** A link at work: its record, its namespaces, and how to save the record. */
+interface Work {
+  readonly record: LinkRecord
+  readonly host: Netns
+  readonly key: string
+  readonly alias: string
+  readonly save: () => void
+}
+
+/**
+ * @param save writes the record; called before the pair is made anew
+ * @returns true if somebody holds an end, false if the link is gone
+ * @throws NetlinkError, WireError, NetnsError
+ */
+export function settle(record: LinkRecord, host: Netns, save: () => void): boolean {
+  const key = linkKeyOf(record.host, record)
+  const work = { record, host, key, alias: aliasOf(key, `${record.network}/${record.name}`), save }
+  const homes: (Netns | undefined)[] = []
   try {
-    const places = record.ends.map((end, slot) => placeOf(record, end, homes[slot] ?? undefined, host, key))
-    const [a, b] = places
-    if (a === undefined || b === undefined) throw new RangeError('a link has two ends')
-    if (a.wanted.parked && b.wanted.parked) {
+    for (const { occupant } of record.ends) {
+      homes.push(occupant === null ? undefined : openIfSame(occupant.path, occupant.cookie))
+    }
+    const [first, second] = record.ends
+    const places: readonly [Place, Place] = [placeOf(work, first, homes[0]), placeOf(work, second, homes[1])]
+    if (places.every(({ wanted }) => wanted.parked)) {
       destroy(places)
-      forget(record)
+      for (const { end } of places) end.occupant = null
       return false
     }
-    const alias = aliasOf(key, `${record.network}/${record.name}`)
-    if (isPair(a, b)) {
-      for (const place of places) put(place, host, alias, key)
-    } else {
-      destroy(places)
-      build(a, b, alias)
-    }
+    arrange(work, places)
     for (const { end, index, wanted } of places) {
-      if (end.occupant !== null) end.occupant.index = index
       if (wanted.parked) end.occupant = null
+      else if (end.occupant !== null) end.occupant.index = index
     }
     return true
   } finally {
@@ -58,56 +61,78 @@ export function settle(record: LinkRecord, host: Netns): boolean {
   }
 }
 
-function placeOf(record: LinkRecord, end: LinkEnd, home: Netns | undefined, host: Netns, key: string): Place {
-  const stays = end.occupant !== null && !end.occupant.leaving && home !== undefined
+function placeOf({ record, host, key }: Work, end: LinkEnd, home: Netns | undefined): Place {
+  const { occupant } = end
   const wanted: WireEnd =
-    stays && end.occupant !== null
-      ? { netns: home, spec: specOf(record, end, end.occupant.spec) }
-      : { netns: host, spec: parkedSpec(record, end), parked: true }
-  const found = locate(end, home, host, key)
-  return { end, home, wanted, found, index: found?.link.index ?? null }
-}
-
-function specOf(record: LinkRecord, end: LinkEnd, spec: EndSpec): EndSpec {
-  return { ...spec, mac: end.mac, mtu: record.mtu }
+    home === undefined || occupant === null || occupant.leaving
+      ? { netns: host, spec: parkedSpec(record, end), parked: true, ownName: true }
+      : { netns: home, spec: { ...occupant.spec, mac: end.mac, mtu: record.mtu } }
+  const look = () => locate(end, home, host, key)
+  const found = look()
+  return { end, wanted, look, found, index: found?.link.index ?? null }
 }
 
 /** Looks where the end may be. In a container only the recorded ifindex counts, for marks can be forged there. */
 function locate(end: LinkEnd, home: Netns | undefined, host: Netns, key: string): Found | undefined {
-  const candidates: [Netns, Link | undefined][] = []
+  const candidates: Partial<Found>[] = []
   if (home !== undefined && end.occupant !== null) {
     const { index, spec } = end.occupant
-    candidates.push([home, index === null ? findLink(home, spec.ifName) : findLinkByIndex(home, index)])
-    candidates.push([home, findLink(home, end.parkedName)]) // moved, but its name was taken
+    const link = index === null ? findLink(home, spec.ifName) : findLinkByIndex(home, index)
+    candidates.push({ netns: home, ...(link ? { link } : {}) })
+    const stranded = findLink(home, end.parkedName) // moved, but its name was taken
+    candidates.push({ netns: home, ...(stranded ? { link: stranded } : {}) })
   }
-  candidates.push([host, findLink(host, end.parkedName)])
-  for (const [netns, link] of candidates) {
-    if (link !== undefined && isMarkedOrNewborn(link, key, end.mac)) return { netns, link }
+  const parked = findLink(host, end.parkedName)
+  candidates.push({ netns: host, ...(parked ? { link: parked } : {}) })
+  for (const { netns, link } of candidates) {
+    if (netns && link && isMarkedOrNewborn(link, key, end.mac)) return { netns, link }
   }
   return undefined
 }
 
-function isPair(a: Place, b: Place): boolean {
-  if (a.found === undefined || b.found === undefined) return false
-  return a.found.link.peerIndex === b.found.link.index && b.found.link.peerIndex === a.found.link.index
+/** Moves what is there; makes the pair anew if it is not whole, or an end cannot be got out of its container. */
+function arrange(work: Work, places: readonly [Place, Place]): void {
+  const { record } = work
+  const [{ found: a }, { found: b }] = places
+  if (!record.building && a !== undefined && b !== undefined && arePeers(a, b)) {
+    const leaving = places.filter(({ wanted }) => wanted.parked)
+    const staying = places.filter(({ wanted }) => !wanted.parked)
+    if (tryEach(leaving, (place) => put(work, place)).length === 0) {
+      const [error] = tryEach(staying, (place) => put(work, place))
+      if (error !== undefined) throw error
+      return
+    }
+  }
+  record.building = true // what a process killed from here on leaves of the pair may be half made
+  work.save()
+  destroy(places)
+  build(places, work.alias)
+  record.building = false
+}
+
+/** One that fails does not stop the others. @returns what was thrown */
+function tryEach<T>(items: readonly T[], act: (item: T) => void): unknown[] {
+  return items.flatMap((item) => {
+    try {
+      act(item)
+      return []
+    } catch (error) {
+      return [error]
+    }
+  })
 }
 
 function destroy(places: readonly Place[]): void {
-  for (const place of places) {
-    if (place.found === undefined) continue
-    const { netns, link } = place.found
-    const [outcome] = netns.socket.exchange([{ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] }])
-    if (outcome?.error !== undefined) throw outcome.error
-    place.found = undefined
+  for (const { look } of places) {
+    const found = look() // after the first its peer is gone as well, or it was never one
+    if (found === undefined) continue
+    const { netns, link } = found
+    netns.socket.request({ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] })
   }
 }
 
-function forget(record: LinkRecord): void {
-  for (const end of record.ends) end.occupant = null
-}
-
 /** Makes the pair where its ends belong: the first time, or again after a container took it along. */
-function build(a: Place, b: Place, alias: string): void {
+function build([a, b]: readonly [Place, Place], alias: string): void {
   // A parked end lies in the host's namespace, where a mark cannot be forged: it carries it from the first send.
   const [anchor, other] = a.wanted.parked ? [a, b] : [b, a]
   const wire = applyWire(planWire(anchor.wanted, other.wanted, alias))
@@ -116,36 +141,52 @@ function build(a: Place, b: Place, alias: string): void {
 }
 
 /** Moves one end of an existing pair to where it belongs, if it is not there. The other end is not touched. */
-function put(place: Place, host: Netns, alias: string, key: string): void {
+function put(work: Work, place: Place): void {
   const { found, wanted, end } = place
   if (found === undefined) return
-  const { ifName } = wanted.spec
-  if (found.netns.cookie === wanted.netns.cookie && found.link.name === ifName) {
-    if (wanted.parked) park(host, ifName)
+  const { netns, link } = found
+  const { spec } = wanted
+  if (netns.cookie === wanted.netns.cookie && link.name !== end.parkedName) return // whatever its root calls it
+  if (netns.cookie === wanted.netns.cookie && wanted.parked) {
+    park(wanted.netns, spec.ifName)
     return
   }
-  refuseTakenName(wanted.netns, ifName)
-  const change = { netnsFd: wanted.netns.fd, name: ifName }
-  const [moved] = found.netns.socket.exchange([setLink(found.link.index, change, found.link.name)])
-  if (moved?.error !== undefined) {
-    bringBack(end, wanted.netns, host, key)
-    throw moved.error
+  refuseTakenName(wanted.netns, spec.ifName)
+  if (link.altNames.length > 0) netns.socket.exchange([deleteAltNames(link.index, link.altNames)])
+  move(work, found, wanted, end)
+  const index = findLink(wanted.netns, spec.ifName)?.index
+  if (index === undefined) {
+    throw new WireError(
+      'failed',
+      `${spec.ifName} vanished from ${wanted.netns.label} while it was moved there`,
+    )
   }
-  const link = findLink(wanted.netns, ifName)
-  if (link === undefined || !isMarkedOrNewborn(link, key, found.link.mac)) {
-    throw new WireError('failed', `${ifName} vanished from ${wanted.netns.label} while it was moved there`)
-  }
-  place.index = link.index
-  if (link.mac !== end.mac) wanted.netns.socket.request(setLink(link.index, { mac: end.mac }, ifName))
+  place.index = index
   prepare(wanted)
-  configure(wanted, link.index, alias)
+  configure(wanted, index, work.alias)
+}
+
+/** In one message with the move: nothing that a container's root set on the end comes along. */
+function move(work: Work, { netns, link }: Found, { netns: target, spec }: WireEnd, end: LinkEnd): void {
+  const change = {
+    netnsFd: target.fd,
+    name: spec.ifName,
+    mac: spec.mac,
+    mtu: spec.mtu,
+    txQueueLength: spec.txQueueLength,
+    alias: work.alias,
+    group: LIVE_GROUP,
+    plain: true as const,
+  }
+  const [moved] = netns.socket.exchange([setLink(link.index, change, link.name)])
+  if (moved?.error === undefined) return
+  bringBack(end, target, work)
+  throw moved.error
 }
 
 /** A move that renames onto a name just taken fails *after* the move: the end then lies there under its old name. */
-function bringBack(end: LinkEnd, netns: Netns, host: Netns, key: string): void {
-  const stranded = findLink(netns, end.parkedName)
-  if (netns.cookie === host.cookie || stranded === undefined) return
-  if (isMarkedOrNewborn(stranded, key, end.mac)) {
-    netns.socket.exchange([setLink(stranded.index, { netnsFd: host.fd }, end.parkedName)])
-  }
+function bringBack(end: LinkEnd, target: Netns, { host, key }: Work): void {
+  const stranded = target.cookie === host.cookie ? undefined : findLink(target, end.parkedName)
+  if (stranded === undefined || !isMarkedOrNewborn(stranded, key, end.mac)) return
+  target.socket.exchange([setLink(stranded.index, { netnsFd: host.fd }, end.parkedName)])
 }

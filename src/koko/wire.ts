@@ -3,7 +3,7 @@
  * Validate first; then all or nothing; ready on return.
  */
 import { listAddresses } from '../netlink/address.ts'
-import type { NetlinkError } from '../netlink/error.ts'
+import { NetlinkError } from '../netlink/error.ts'
 import { createVeth, deleteLink, getLinkByName, setLink, setVethAlias } from '../netlink/link.ts'
 import type { Netns } from '../netns/netns.ts'
 import { writeSysctl } from '../netns/sysctl.ts'
@@ -19,8 +19,8 @@ export interface WireEnd {
   readonly spec: EndSpec
   /** Left down, without IPv6 and addresses, until somebody comes for it. */
   readonly parked?: boolean
-  /** Refuse an address that another interface of the namespace already has. */
-  readonly exclusiveAddresses?: boolean
+  /** The name is made of our own key: no other can have it, so the mark can be sent together with the creation. */
+  readonly ownName?: boolean
 }
 
 export interface WirePlan {
@@ -36,7 +36,12 @@ export interface Wire {
   readonly other: number
 }
 
-/** Decides everything and refuses what can be refused; changes nothing. @throws WireError */
+/**
+ * Refuses what can be refused without asking the kernel; changes nothing. A taken name needs no question: the
+ * creation itself fails then and leaves nothing, see {@link refuseTaken} for asking beforehand.
+ *
+ * @throws WireError
+ */
 export function planWire(anchor: WireEnd, other: WireEnd, alias: string): WirePlan {
   validateEnd(anchor.spec)
   validateEnd(other.spec)
@@ -47,16 +52,17 @@ export function planWire(anchor: WireEnd, other: WireEnd, alias: string): WirePl
       'give the two ends different names or namespaces',
     )
   }
-  for (const end of [anchor, other]) {
-    refuseTakenName(end.netns, end.spec.ifName)
-    if (end.exclusiveAddresses) refuseTakenAddresses(end)
-  }
   return { anchor, other, alias }
+}
+
+/** Asks whether the end's name and addresses are free in its namespace. @throws WireError */
+export function refuseTaken(end: WireEnd): void {
+  refuseTakenName(end.netns, end.spec.ifName)
+  refuseTakenAddresses(end)
 }
 
 /** @throws WireError ('exists') if an interface has this name or altname */
 export function refuseTakenName(netns: Netns, ifName: string): void {
-  if (netns.socket.indexOf(ifName) === undefined) return
   const [taken] = netns.socket.request(getLinkByName(ifName))
   if (taken === undefined) return
   const whose = taken.name === ifName ? '' : ` (an altname of ${taken.name})`
@@ -100,25 +106,39 @@ export function applyWire(plan: WirePlan): Wire {
   }
 }
 
-/** What an end needs after its creation or arrival. @throws NetlinkError */
+/** What an end needs after its creation or arrival. @throws NetlinkError, WireError */
 export function configure({ netns, spec, parked }: WireEnd, index: number, alias: string): void {
   const requests = parked ? [setLink(index, { alias }, spec.ifName)] : configureRequests(index, spec, alias)
-  netns.socket.request(...requests)
+  try {
+    netns.socket.request(...requests)
+  } catch (error) {
+    const taken =
+      error instanceof NetlinkError && error.code === 'EEXIST' && error.request.startsWith('add route')
+    if (!taken) throw error
+    throw new WireError(
+      'invalid',
+      `${error.request}: ${netns.label} already has a route there`,
+      'is the address taken?',
+    )
+  }
 }
 
 function create({ anchor, other, alias }: WirePlan): Wire {
-  const [created, marked] = anchor.netns.socket.exchange([
-    createVeth(vethEnd(anchor.spec), vethEnd(other.spec), other.netns.fd),
-    setVethAlias(anchor.spec.ifName, alias),
-  ])
+  const { netns, spec } = anchor
+  const mark = setVethAlias(spec.ifName, alias)
+  const creation = createVeth(vethEnd(spec), vethEnd(other.spec), other.netns.fd)
+  // In one send no kill can come between. But if the creation fails, the mark goes to whoever has the name.
+  const together = anchor.ownName ? [creation, mark] : [creation]
+  const [created, markedAtOnce] = netns.socket.exchange(together)
   if (created?.error !== undefined) throw creationError(created.error, anchor, other)
-  const index = anchor.netns.socket.indexOf(anchor.spec.ifName)
+  const marked = markedAtOnce ?? netns.socket.exchange([mark])[0]
+  const index = netns.socket.indexOf(spec.ifName)
   const peerIndex = other.netns.socket.indexOf(other.spec.ifName)
   if (marked?.error === undefined && index !== undefined && peerIndex !== undefined) {
     return { anchor: index, other: peerIndex }
   }
-  if (index !== undefined) undoWire(anchor.netns, index)
-  throw marked?.error ?? new WireError('failed', `${anchor.spec.ifName} vanished while it was being made`)
+  if (index !== undefined) undoWire(netns, index)
+  throw marked?.error ?? new WireError('failed', `${spec.ifName} vanished while it was being made`)
 }
 
 function vethEnd(spec: EndSpec) {

@@ -1,7 +1,7 @@
 /** RTM_*LINK requests (linux/if_link.h), named after what `ip link` calls them. */
 import type * as ifla from 'netlink/dist/rt/ifla.js'
 import * as rt from 'netlink/dist/rt/structs.js'
-import { putString, putU32 } from 'netlink/dist/structs.js'
+import { formatAttribute, pad, putString, putU32 } from 'netlink/dist/structs.js'
 import { type Link, parseLink } from './link-info.ts'
 import { type AttrStream, attributes, NLM_F_CREATE, NLM_F_EXCL, type Request } from './message.ts'
 
@@ -18,6 +18,8 @@ const IFLA_GROUP = 27
 const IFLA_NET_NS_FD = 28
 const IFLA_NUM_TX_QUEUES = 31
 const IFLA_NUM_RX_QUEUES = 32
+const IFLA_PROP_LIST = 52
+const IFLA_ALT_IFNAME = 53
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
 const VETH_INFO_PEER = 1
@@ -108,19 +110,23 @@ export interface LinkChange {
    * have to probe for a second or two. The whole change fails in a namespace without IPv6.
    */
   readonly automaticLinkLocal?: false
+  /** Clears what root in a container may have set: no ARP, promiscuous, all multicast. */
+  readonly plain?: true
 }
 
 /** Changes the interface of this ifindex, as `ip link set` does. */
 export function setLink(index: number, change: LinkChange, label = `interface ${index}`): Request {
-  const { name, mac, mtu, txQueueLength, alias, group, up, netnsFd, automaticLinkLocal } = change
-  const flags =
-    up === undefined ? {} : { flags: up ? { up: true as const } : {}, change: { up: true as const } }
+  const { name, mac, mtu, txQueueLength, alias, group, up, netnsFd, automaticLinkLocal, plain } = change
+  const mask: rt.DeviceFlags = {
+    ...(up === undefined ? {} : { up: true }),
+    ...(plain ? { noarp: true, promisc: true, allmulti: true } : {}),
+  }
   return {
     what: `set ${label} ${describe(change)}`,
     type: SETLINK,
     flags: 0,
     payload: attributes((out) => {
-      out.emit(rt.formatLink({ index, ...flags }))
+      out.emit(rt.formatLink({ index, flags: up ? { up: true } : {}, change: mask }))
       if (netnsFd !== undefined) out.push(IFLA_NET_NS_FD, putU32(netnsFd))
       if (name !== undefined) out.push(IFLA_IFNAME, putString(name))
       if (mac !== undefined) out.push(IFLA_ADDRESS, macToBytes(mac))
@@ -154,6 +160,20 @@ export function deleteLink(index: number, label = `interface ${index}`): Request
     type: DELLINK,
     flags: 0,
     payload: attributes((out) => rt.formatLinkMessage({ kind: 'link', data: { index }, attrs: {} }, out)),
+  }
+}
+
+/** Takes altnames off an interface. No failure if it has lost them meanwhile. */
+export function deleteAltNames(index: number, names: readonly string[]): Request {
+  const list = names.flatMap((name) => pad(formatAttribute({ type: IFLA_ALT_IFNAME, data: putString(name) })))
+  // The package's AttrStream drops the mark of a nested attribute, which the kernel insists on here.
+  const properties = formatAttribute({ type: IFLA_PROP_LIST, nested: true, data: list })
+  return {
+    what: `delete altnames of interface ${index}`,
+    type: rt.MessageType.DELLINKPROP,
+    flags: 0,
+    tolerate: ['ENOENT', 'ENODEV'],
+    payload: [rt.formatLink({ index }), ...properties],
   }
 }
 

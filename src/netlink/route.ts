@@ -1,7 +1,15 @@
 /** RTM_*ROUTE requests (linux/rtnetlink.h). Addresses are raw bytes here: 4 or 16. */
 import * as rt from 'netlink/dist/rt/structs.js'
 import { AF_INET, AF_INET6 } from './address.ts'
-import { attributes, type NetlinkMessage, NLM_F_CREATE, parseAttributes, type Request } from './message.ts'
+import {
+  attributes,
+  type NetlinkMessage,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  parseAttributes,
+  type Request,
+} from './message.ts'
 
 const { NEWROUTE, DELROUTE, GETROUTE } = rt.MessageType
 
@@ -44,6 +52,8 @@ export interface RouteChange {
   readonly advmss?: number
   /** The gateway is reachable on this link whatever the addresses say. */
   readonly onlink?: boolean
+  /** Fail if there is any route to this destination in the table, with this priority. */
+  readonly exclusive?: boolean
 }
 
 export interface KernelRoute {
@@ -104,15 +114,15 @@ function u32(value: number): Buffer {
 }
 
 /**
- * Adds a route. Another route to the same destination with another gateway stands beside it (ECMP); an exact
- * duplicate is EEXIST. Without `scope`: universe with a gateway, else link (as `ip route add`).
+ * Adds a route. Another route to the same destination with another gateway comes after it (IPv4: the first one
+ * counts; IPv6: both, ECMP); an exact duplicate is EEXIST. Without `scope`: universe with a gateway, else link (as `ip route add`).
  */
 export function addRoute(route: RouteChange): Request {
   const scope = route.scope ?? (route.gateway || route.family === 6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK)
   return {
     what: `add route ${route.text}`,
     type: NEWROUTE,
-    flags: NLM_F_CREATE,
+    flags: NLM_F_CREATE | (route.exclusive ? NLM_F_EXCL : NLM_F_APPEND),
     payload: message(route, scope, true),
   }
 }

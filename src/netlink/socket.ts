@@ -67,8 +67,10 @@ export class NetlinkSocket {
   }
 
   /**
-   * The ifindex of the interface with this name *or altname* in the socket's namespace, by SIOCGIFINDEX: a
-   * twentieth of what an RTM_GETLINK costs. @returns undefined if there is none
+   * The ifindex of an interface *known to exist* by this name, by SIOCGIFINDEX: a twentieth of what an RTM_GETLINK
+   * costs. Not for asking whether there is one: for a name it does not find the kernel tries to load a module.
+   *
+   * @returns undefined if it is gone
    */
   indexOf(name: string): number | undefined {
     const request = Buffer.alloc(IFREQ_LENGTH)

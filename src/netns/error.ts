@@ -1,5 +1,11 @@
 /** Why a namespace could not be had. */
-export type NetnsProblem = 'bad reference' | 'missing' | 'not a namespace' | 'denied' | 'unsupported'
+export type NetnsProblem =
+  | 'bad reference'
+  | 'missing'
+  | 'not a namespace'
+  | 'denied'
+  | 'unsupported'
+  | 'failed'
 
 /** A namespace reference that did not lead to a namespace: which one, what was tried, what to do. */
 export class NetnsError extends Error {

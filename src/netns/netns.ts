@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, readFileSync, statfsSync, statSync } from 'node:fs'
-import { getsockoptU64, SOL_SOCKET, SystemCallError } from '../netlink/libc.ts'
+import { getsockoptU64, SOL_SOCKET } from '../netlink/libc.ts'
 import { errorCode, NetlinkSocket } from '../netlink/socket.ts'
 import { NetnsError } from './error.ts'
 import { inside } from './inside.ts'
@@ -72,11 +72,17 @@ export class Netns {
   }
 }
 
+/** Where a path can only lead to a namespace or to something harmless to open. */
+const NAMESPACE_DIRECTORIES = ['/proc/', '/run/netns/', '/var/run/netns/']
+
 function openNamespaceFile(path: string): number {
   try {
+    // Elsewhere it is looked at first: opening a device may set it going.
+    if (!NAMESPACE_DIRECTORIES.some((directory) => path.startsWith(directory))) refuseOrdinaryFile(path)
     // Not blocking, should it be a FIFO. Whether it is a namespace is then for setns to say.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch (error) {
+    if (error instanceof NetnsError) throw error
     const code = errorCode(error)
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESRCH') {
       throw new NetnsError('missing', path, 'it does not exist', 'is the container (still) running?')
@@ -85,22 +91,34 @@ function openNamespaceFile(path: string): number {
   }
 }
 
+function refuseOrdinaryFile(path: string): void {
+  const { type } = statfsSync(path)
+  if (type === NSFS_MAGIC || type === PROC_SUPER_MAGIC) return
+  const what = `unknown FS magic ${type.toString(16)}: an ordinary file or directory`
+  throw new NetnsError(
+    'not a namespace',
+    path,
+    what,
+    'give a path such as /run/netns/NAME or /proc/PID/ns/net',
+  )
+}
+
 function cannotEnter(path: string, error: unknown): NetnsError {
   const code = errorCode(error) ?? 'error'
   if (code === 'EPERM' || code === 'EACCES') {
     return new NetnsError('denied', path, `cannot be entered: ${code}`, 'run as root (CAP_SYS_ADMIN)')
   }
-  if (code === 'EINVAL' && error instanceof SystemCallError) {
-    const { type } = statfsSync(path)
-    const what =
-      type === NSFS_MAGIC || type === PROC_SUPER_MAGIC
-        ? 'it is not a network namespace'
-        : `unknown FS magic ${type.toString(16)}: an ordinary file or directory`
-    const advice = 'give a path such as /run/netns/NAME or /proc/PID/ns/net'
-    return new NetnsError('not a namespace', path, what, advice)
+  if (code === 'EINVAL' || code === 'ENXIO') {
+    try {
+      refuseOrdinaryFile(path)
+    } catch (refusal) {
+      if (refusal instanceof NetnsError) return refusal
+    }
+    const advice = 'give its net file, such as /proc/PID/ns/net'
+    return new NetnsError('not a namespace', path, 'it is not a network namespace', advice)
   }
   const what = error instanceof Error ? error.message : String(error)
-  return new NetnsError('not a namespace', path, what, 'give the path of a network namespace')
+  return new NetnsError('failed', path, what, 'the machine may be short of something: try again')
 }
 
 function readCookie(path: string, fd: number): string {
@@ -124,14 +142,21 @@ export function bootId(): string {
   return bootId_
 }
 
-/** The namespace at `path` if it is still the one of this cookie; a recorded path alone proves nothing. */
+/**
+ * The namespace at `path` if it is still the one of this cookie; a recorded path alone proves nothing.
+ *
+ * @returns undefined only if it is surely gone
+ * @throws NetnsError if it cannot be told, for want of descriptors or rights
+ */
 export function openIfSame(path: string, cookie: string): Netns | undefined {
   if (path === '') return undefined
   let netns: Netns
   try {
     netns = Netns.at(path)
   } catch (error) {
-    if (error instanceof NetnsError) return undefined
+    const gone =
+      error instanceof NetnsError && (error.problem === 'missing' || error.problem === 'not a namespace')
+    if (gone) return undefined
     throw error
   }
   if (netns.cookie === cookie) return netns

@@ -10,14 +10,16 @@ import { bootId, Netns, openIfSame } from '../netns/netns.ts'
 import { type AttachmentRecord, argsOf, type Context, identify, modeOf, openState } from './attachment.ts'
 import type { Driver, Made, Prepared } from './driver.ts'
 import { hostDriver } from './host.ts'
-import { type IpamCall, ipamAdd, needsLink } from './ipam.ts'
+import { type IpamCall, ipamAdd, ipamCallOf, needsLink } from './ipam.ts'
 import { linkDriver } from './link.ts'
+import { locateEnd } from './locate.ts'
 import { type EndConf, ipamType, type Netconf, parseNetconf, resultDns } from './netconf.ts'
 import { refuseOwnNetns } from './netns-check.ts'
 import { peerDriver } from './peer.ts'
 import { mergeResults, parsePrevResult } from './prev-result.ts'
-import { report } from './report.ts'
-import { ipamOfRecord, locateEnd, readRecord, undo } from './undo.ts'
+import { ipamOfRecord, readRecord } from './recorded.ts'
+import { joinErrors, report } from './report.ts'
+import { undo } from './undo.ts'
 import { type Assigned, assignedByConf, withIpam } from './wanted.ts'
 
 const DRIVERS: Readonly<Record<ReturnType<typeof modeOf>, Driver>> = {
@@ -31,8 +33,8 @@ export async function add(call: CniCall): Promise<Result> {
   const conf = parseNetconf(call.conf)
   const args = argsOf(call, true)
   const prev = parsePrevResult(conf.prevResult, call.version)
-  const ipam = ipamCall(call, conf)
-  const identity = identify(call.network, call.containerID, conf.ifName || call.ifName)
+  const identity = identify(call.network, call.containerID, conf.ifName || call.ifName, call.ifName)
+  const ipam = ipamOf(call, conf, identity.ifName)
   const state = openState(conf, call.env)
   const host = Netns.own()
   let netns: Netns | undefined
@@ -44,6 +46,7 @@ export async function add(call: CniCall): Promise<Result> {
       await clearEarlier(ctx)
       const prepared = DRIVERS[modeOf(conf)].prepare(ctx)
       try {
+        if (ipam === undefined) refuseInexpressible(call, prepared.given)
         const made = await setUp(ctx, prepared, ipam)
         const own = resultOf(conf, made)
         return prev === undefined ? own : mergeResults(prev, own)
@@ -59,23 +62,22 @@ export async function add(call: CniCall): Promise<Result> {
   }
 }
 
-/** @throws CniError if IPAM is asked for but cannot be had, or the answer could not be told in this version */
-function ipamCall(call: CniCall, conf: Netconf): IpamCall | undefined {
+/** @throws CniError if IPAM is asked for but cannot be had */
+function ipamOf(call: CniCall, conf: Netconf, ifName: string): IpamCall | undefined {
   const type = ipamType(conf)
-  if (type !== undefined) {
-    findPlugin(type, call.path)
-    return { type, path: call.path, env: call.env, stdin: call.stdin }
-  }
-  const ends = Object.values(conf.link?.ends ?? {})
-  const given = [conf, ...ends].flatMap((end) => assignedByConf(conf, end).addresses)
-  if (!isExpressible([...given], call.version)) {
-    throw new CniError(
-      Code.internal,
-      'cannot convert: no valid IP addresses',
-      `a result without addresses needs cniVersion 0.3.0 or newer, not ${call.version}`,
-    )
-  }
-  return undefined
+  if (type === undefined) return undefined
+  findPlugin(type, call.path)
+  return ipamCallOf(call, type, ifName)
+}
+
+/** @throws CniError if the answer could not be told in the version asked for */
+function refuseInexpressible(call: CniCall, given: Assigned): void {
+  if (isExpressible(given.addresses, call.version)) return
+  throw new CniError(
+    Code.internal,
+    'cannot convert: no valid IP addresses',
+    `a result without addresses needs cniVersion 0.3.0 or newer, not ${call.version}`,
+  )
 }
 
 /** Refuses an attachment that lives; removes what a dead container, a reboot or a killed process left of one. */
@@ -87,19 +89,20 @@ async function clearEarlier(ctx: Context): Promise<void> {
     throw new WireError('live', `already attached: ${identity.words}`, 'DEL it before it is added again')
   }
   const known = record === 'damaged' ? undefined : record
-  const errors = await undo({
+  const failures = await undo({
     identity,
     record: known,
     state,
     host,
     netnsPath: call.netns,
+    link: ctx.conf.link?.name ?? null,
     masquerade: null,
     ipam: known === undefined ? [] : ipamOfRecord(known, call.env, call.path),
   })
-  for (const error of errors)
-    process.stderr.write(`nugator: clearing ${identity.words}: ${report(error).message}\n`)
-  state.pending.remove(identity.key)
-  state.attachments.remove(identity.key)
+  // Going on would forget what could not be removed.
+  const error = joinErrors(failures.map((failure) => failure.error))
+  if (error !== undefined)
+    throw new CniError(error.code, `clearing what is left of it: ${error.msg}`, error.details)
 }
 
 function isLive({ identity, host }: Context, record: AttachmentRecord): boolean {
@@ -145,12 +148,22 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
       },
     })
   } catch (error) {
-    const removal = { identity, record, state, host, netnsPath: call.netns, masquerade: null }
-    const errors = await undo({ ...removal, ipam: ipam !== undefined && asked ? [ipam] : [] })
-    for (const failed of errors)
-      process.stderr.write(`nugator: undoing ${identity.words}: ${report(failed).message}\n`)
+    const removal = {
+      identity,
+      record,
+      state,
+      host,
+      netnsPath: call.netns,
+      link: record.link,
+      masquerade: null,
+    }
+    const failures = await undo({ ...removal, ipam: ipam !== undefined && asked ? [ipam] : [] })
+    for (const failure of failures) {
+      process.stderr.write(`nugator: undoing ${identity.words}: ${report(failure.error).message}\n`)
+    }
     // A lease that IPAM never gave need not be remembered for its sake.
-    if (errors.length > 0 && !leased) state.pending.remove(key)
+    const onlyIpam = failures.length > 0 && failures.every(({ part }) => part === 'ipam')
+    if (onlyIpam && !leased) state.pending.remove(key)
     throw error
   }
 }
@@ -171,7 +184,7 @@ function resultOf(conf: Netconf, { assigned, interfaces }: Made): Result {
   return {
     interfaces: [...interfaces],
     ips: assigned.addresses.map((ip) => ({ interface: own, ...ip })),
-    routes: assigned.routes.map(({ onlink, src, ...route }) => route),
+    routes: assigned.routes.map(({ onlink, src, exclusive, ...route }) => route),
     dns: resultDns(conf, assigned.dns),
   }
 }

@@ -86,7 +86,13 @@ export interface Identity {
   readonly alias: string
 }
 
-export function identify(network: string, containerID: string, ifName: string): Identity {
+/** @param cniIfName what the runtime calls the interface, if that differs */
+export function identify(
+  network: string,
+  containerID: string,
+  ifName: string,
+  cniIfName: string = ifName,
+): Identity {
   const key = keyOf('attachment', network, containerID, ifName)
   return {
     key,
@@ -94,7 +100,7 @@ export function identify(network: string, containerID: string, ifName: string): 
     containerID,
     ifName,
     words: `network ${network}, container ${containerID}, interface ${ifName}`,
-    alias: aliasOf(key, `${network}/${containerID}/${ifName}`),
+    alias: aliasOf(key, [network, containerID, ifName, cniIfName].join('/')),
   }
 }
 

@@ -3,37 +3,38 @@ import type { CniCall } from '../cni/serve.ts'
 import { lock } from '../koko/lock.ts'
 import { Netns } from '../netns/netns.ts'
 import { type AttachmentRecord, identify, openState } from './attachment.ts'
-import type { IpamCall } from './ipam.ts'
+import { type IpamCall, ipamCallOf } from './ipam.ts'
 import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
 import { refuseOwnNetns } from './netns-check.ts'
+import { ipamOfRecord, readRecord, recordedIpam } from './recorded.ts'
 import { joinErrors } from './report.ts'
-import { ipamOfRecord, readRecord, undo } from './undo.ts'
+import { undo } from './undo.ts'
 
 export async function del(call: CniCall): Promise<void> {
   refuseOwnNetns(call)
   const errors: unknown[] = []
   const conf = tryParse(call, errors)
-  const ipam = ipamOfCall(call, conf, errors)
   const state = openState(conf ?? directories(call), call.env)
-  const ifName = conf?.ifName || call.ifName
-  const identity = identify(call.network, call.containerID, ifName)
+  const ifName = conf?.ifName || text(call.conf.ifName) || call.ifName
+  const ipam = ipamOfCall(call, conf, ifName, errors)
+  const identity = identify(call.network, call.containerID, ifName, call.ifName)
   const held = await lock(state.locks, identity.key)
   try {
     const host = Netns.own()
     try {
       const found = readRecord(state, identity.key)
       const record = found === 'damaged' ? undefined : found
-      errors.push(
-        ...(await undo({
-          identity,
-          record,
-          state,
-          host,
-          netnsPath: call.netns,
-          masquerade: conf?.ipMasq ? conf.ipMasqBackend || 'nftables' : null,
-          ipam: [...ipam, ...otherIpam(call, ipam, record)],
-        })),
-      )
+      const failures = await undo({
+        identity,
+        record,
+        state,
+        host,
+        netnsPath: call.netns,
+        link: conf?.link?.name ?? null,
+        masquerade: conf?.ipMasq ? conf.ipMasqBackend || 'nftables' : null,
+        ipam: [...ipam, ...otherIpam(call, ipam, record)],
+      })
+      errors.push(...failures.map(({ error }) => error))
     } finally {
       host.close()
     }
@@ -55,16 +56,18 @@ function tryParse(call: CniCall, errors: unknown[]): Netconf | undefined {
   }
 }
 
+const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
+
 function directories(call: CniCall): Pick<Netconf, 'stateDir' | 'runDir'> {
-  const path = (value: unknown) => (typeof value === 'string' && value.startsWith('/') ? value : undefined)
+  const path = (value: unknown) => (text(value)?.startsWith('/') ? text(value) : undefined)
   return { stateDir: path(call.conf.stateDir), runDir: path(call.conf.runDir) }
 }
 
-function ipamOfCall(call: CniCall, conf: Netconf | undefined, errors: unknown[]): IpamCall[] {
+function ipamOfCall(call: CniCall, conf: Netconf | undefined, ifName: string, errors: unknown[]): IpamCall[] {
   if (conf === undefined) return []
   try {
     const type = ipamType(conf)
-    return type === undefined ? [] : [{ type, path: call.path, env: call.env, stdin: call.stdin }]
+    return type === undefined ? [] : [ipamCallOf(call, type, ifName)]
   } catch (error) {
     errors.push(error)
     return []
@@ -78,7 +81,6 @@ function otherIpam(
   record: AttachmentRecord | undefined,
 ): IpamCall[] {
   if (record === undefined) return []
-  const recorded: { ipam?: unknown } = JSON.parse(record.stdin)
-  if (ipam.length > 0 && JSON.stringify(recorded.ipam) === JSON.stringify(call.conf.ipam)) return []
+  if (ipam.length > 0 && JSON.stringify(recordedIpam(record)) === JSON.stringify(call.conf.ipam)) return []
   return ipamOfRecord(record, call.env, call.path)
 }

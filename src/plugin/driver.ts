@@ -1,7 +1,7 @@
 import type { ResultInterface } from '../cni/result.ts'
 import type { EndSpec } from '../koko/endpoint.ts'
 import { validateEnd } from '../koko/validate.ts'
-import { configure, prepare, refuseTakenAddresses, type WireEnd } from '../koko/wire.ts'
+import { configure, prepare, type WireEnd } from '../koko/wire.ts'
 import type { AttachmentRecord, Context } from './attachment.ts'
 import type { EndConf } from './netconf.ts'
 import type { Assigned } from './wanted.ts'
@@ -30,6 +30,8 @@ export interface Driver {
 
 export interface Prepared {
   readonly record: AttachmentRecord
+  /** What the netconf gives the container's end, before IPAM. */
+  readonly given: Assigned
   setUp(setup: Setup): Promise<Made>
   close(): void
 }
@@ -41,7 +43,6 @@ export function interfaceOf({ ifName, mac, mtu }: EndSpec, sandbox?: string): Re
 /** The second half of an end whose addresses were not known when it was made. */
 export function reconfigure(end: WireEnd, index: number, alias: string): void {
   validateEnd(end.spec)
-  if (end.exclusiveAddresses) refuseTakenAddresses(end)
   prepare(end)
   configure(end, index, alias)
 }

@@ -3,15 +3,17 @@ import * as z from 'zod/mini'
 import { CniError, Code } from '../cni/error.ts'
 import { describeIssues } from '../cni/result.ts'
 import type { CniCall } from '../cni/serve.ts'
+import { linkKeyOf } from '../koko/link-record.ts'
 import { sweepLocks, tryLock } from '../koko/lock.ts'
 import { isMarked, parseAlias } from '../koko/marks.ts'
 import { deleteLink, listLinks } from '../netlink/link.ts'
 import { bootId, Netns } from '../netns/netns.ts'
-import { type AttachmentRecord, identify, openState, type State } from './attachment.ts'
+import { type AttachmentRecord, identify, openRendezvous, openState, type State } from './attachment.ts'
 import { ipamAsk } from './ipam.ts'
 import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
+import { ipamOfRecord, readRecord } from './recorded.ts'
 import { joinErrors } from './report.ts'
-import { ipamOfRecord, readRecord, undo } from './undo.ts'
+import { undo } from './undo.ts'
 
 const KEY = 'cni.dev/valid-attachments'
 
@@ -25,22 +27,26 @@ export async function gc(call: CniCall): Promise<void> {
   const state = openState(conf, call.env)
   const host = Netns.own()
   const errors: unknown[] = []
+  const attempt = async (part: () => Promise<void>) => {
+    try {
+      await part()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
   try {
     for (const key of new Set([...state.attachments.keys(), ...state.pending.keys()])) {
-      errors.push(...(await collect(call, state, host, key, isValid)))
+      await attempt(() => collect(call, state, host, key, isValid))
     }
-    errors.push(...collectUnrecorded(call, state, host, isValid))
+    await attempt(() => openRendezvous(state, host).sweep(call.network))
+    await attempt(() => collectUnrecorded(call, conf, state, host, isValid))
   } finally {
     host.close()
   }
   sweepLocks(state.locks)
   const type = ipamType(conf)
   if (type !== undefined) {
-    try {
-      await ipamAsk({ type, path: call.path, env: call.env, stdin: call.stdin }, 'GC')
-    } catch (error) {
-      errors.push(error)
-    }
+    await attempt(() => ipamAsk({ type, path: call.path, env: call.env, stdin: call.stdin }, 'GC'))
   }
   const error = joinErrors(errors)
   if (error !== undefined) throw error
@@ -73,28 +79,32 @@ async function collect(
   host: Netns,
   key: string,
   isValid: IsValid,
-): Promise<unknown[]> {
+): Promise<void> {
   const first = readRecord(state, key)
-  if (first !== 'damaged' && first !== undefined && !isStale(first, call, host, isValid)) return []
+  if (typeof first === 'object' && !isStale(first, call, host, isValid)) return
   const held = tryLock(state.locks, key)
-  if (held === undefined) return []
+  if (held === undefined) return
   try {
     const record = readRecord(state, key)
     if (record === undefined || record === 'damaged') {
-      // A record that was never whole: nothing had been done yet. A damaged completed one is left to its DEL.
+      // Begun and never whole: nothing had been done yet. A damaged completed one is known by its mark, below.
       state.pending.remove(key)
-      return []
+      if (record === undefined) state.attachments.remove(key)
+      return
     }
-    if (!isStale(record, call, host, isValid)) return []
-    return await undo({
-      identity: identify(record.network, record.containerID, record.own.ifName),
+    if (!isStale(record, call, host, isValid)) return
+    const failures = await undo({
+      identity: identify(record.network, record.containerID, record.own.ifName, record.cniIfName),
       record,
       state,
       host,
       netnsPath: '',
+      link: record.link,
       masquerade: null,
       ipam: ipamOfRecord(record, call.env, call.path),
     })
+    const error = joinErrors(failures.map((failure) => failure.error))
+    if (error !== undefined) throw error
   } finally {
     held.release()
   }
@@ -106,19 +116,40 @@ function isStale(record: AttachmentRecord, call: CniCall, host: Netns, isValid: 
   return !isValid(record.containerID, record.cniIfName)
 }
 
-/** Interfaces with our mark whose record is lost: the mark says which attachment they were. */
-function collectUnrecorded(call: CniCall, state: State, host: Netns, isValid: IsValid): unknown[] {
-  const errors: unknown[] = []
+/** Interfaces with our mark whose record is lost or damaged: the mark says whose they were. */
+async function collectUnrecorded(
+  call: CniCall,
+  conf: Netconf,
+  state: State,
+  host: Netns,
+  isValid: IsValid,
+): Promise<void> {
+  const masquerade = conf.ipMasq ? conf.ipMasqBackend || 'nftables' : null
   for (const link of host.socket.dump(listLinks())) {
     const mark = parseAlias(link.alias)
     if (mark === undefined || !isMarked(link, mark.key)) continue
-    const [network, containerID, ifName, ...rest] = mark.words.split('/')
-    if (network !== call.network || containerID === undefined || ifName === undefined || rest.length > 0)
+    const [network, containerID, ifName, cniIfName] = mark.words.split('/')
+    if (network !== call.network || containerID === undefined) continue
+    if (ifName === undefined || cniIfName === undefined) {
+      const known =
+        linkKeyOf(host.cookie, { network, name: containerID }) !== mark.key || state.links.has(mark.key)
+      if (!known) host.socket.request({ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] })
       continue
-    if (identify(network, containerID, ifName).key !== mark.key) continue
-    if (isValid(containerID, ifName) || readRecord(state, mark.key) !== undefined) continue
-    const [outcome] = host.socket.exchange([{ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] }])
-    if (outcome?.error !== undefined) errors.push(outcome.error)
+    }
+    const identity = identify(network, containerID, ifName, cniIfName)
+    const recorded = typeof readRecord(state, mark.key) === 'object'
+    if (identity.key !== mark.key || recorded || isValid(containerID, cniIfName)) continue
+    const removal = {
+      identity,
+      record: undefined,
+      state,
+      host,
+      netnsPath: '',
+      link: null,
+      masquerade,
+      ipam: [],
+    }
+    const error = joinErrors((await undo(removal)).map((failure) => failure.error))
+    if (error !== undefined) throw error
   }
-  return errors
 }

@@ -4,7 +4,15 @@ import { DEFAULT_MTU, DEFAULT_TX_QUEUE_LENGTH, type EndSpec } from '../koko/endp
 import { randomMac } from '../koko/mac.ts'
 import { hostIfNameOf } from '../koko/marks.ts'
 import { validateEnd, validateIfName } from '../koko/validate.ts'
-import { applyWire, planWire, refuseTakenName, type WireEnd, type WirePlan } from '../koko/wire.ts'
+import {
+  applyWire,
+  planWire,
+  refuseTaken,
+  refuseTakenAddresses,
+  refuseTakenName,
+  type WireEnd,
+  type WirePlan,
+} from '../koko/wire.ts'
 import { getLinkByName } from '../netlink/link.ts'
 import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
@@ -42,10 +50,12 @@ export const hostDriver: Driver = {
       container: { ...base, ...containerEnd(assigned) },
       host: { ...hostBase, ...hostEnd(assigned) },
     })
-    const early = endsOf(assignedByConf(conf, conf))
+    const given = assignedByConf(conf, conf)
+    const early = endsOf(given)
     // What IPAM will add cannot be known yet; a route may depend on it.
     validateEnd(ipamType(conf) === undefined ? early.container : { ...early.container, routes: [] })
     planEnds(ctx, { container: { ...early.container, routes: [] }, host: early.host })
+    refuseTaken({ netns, spec: early.container })
 
     const record = newRecord(ctx, recordedEnd(netns, base), recordedEnd(host, hostBase))
 
@@ -56,11 +66,13 @@ export const hostDriver: Driver = {
       }
       let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
       let ends = assigned === undefined ? bare : endsOf(assigned)
+      refuseTakenAddresses({ netns, spec: ends.container })
       const wire = applyWire(planEnds(ctx, ends))
       if (assigned === undefined) {
         assigned = await setup.assign(conf)
         ends = endsOf(assigned)
         const { anchor, other } = planned(ctx, ends)
+        refuseTakenAddresses(other)
         reconfigure(anchor, wire.anchor, identity.alias)
         reconfigure(other, wire.other, identity.alias)
       }
@@ -72,15 +84,14 @@ export const hostDriver: Driver = {
       return { assigned, interfaces: [interfaceOf(ends.host), interfaceOf(ends.container, ctx.call.netns)] }
     }
 
-    return { record, setUp, close() {} }
+    return { record, given, setUp, close() {} }
   },
 }
 
 function planned(ctx: Context, ends: Ends): { anchor: WireEnd; other: WireEnd } {
   return {
-    // Many host ends have the same gateway address.
-    anchor: { netns: ctx.host, spec: ends.host },
-    other: { netns: ctx.netns, spec: ends.container, exclusiveAddresses: true },
+    anchor: { netns: ctx.host, spec: ends.host, ownName: !ctx.conf.hostIfName },
+    other: { netns: ctx.netns, spec: ends.container },
   }
 }
 

@@ -3,6 +3,7 @@ import type { Environment } from '../cni/environment.ts'
 import { CniError, Code } from '../cni/error.ts'
 import { execPlugin, findPlugin } from '../cni/exec.ts'
 import { parseResult, type Result } from '../cni/result.ts'
+import type { CniCall } from '../cni/serve.ts'
 import { CNI_VERSIONS, type CniVersion, NEWEST_VERSION } from '../cni/version.ts'
 import { step } from '../netlink/steps.ts'
 
@@ -18,6 +19,12 @@ export interface IpamCall {
   readonly path: readonly string[]
   readonly env: Environment
   readonly stdin: Uint8Array
+}
+
+/** The call as it came, but under the name that the interface really has. */
+export function ipamCallOf(call: CniCall, type: string, ifName: string): IpamCall {
+  const env = ifName === call.ifName ? call.env : { ...call.env, CNI_IFNAME: ifName }
+  return { type, path: call.path, env, stdin: call.stdin }
 }
 
 export async function ipamAdd(call: IpamCall, version: CniVersion): Promise<Result> {

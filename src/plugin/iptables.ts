@@ -2,6 +2,7 @@
  * Masquerade by iptables, where the netconf asks for it: a chain for each attachment, as the reference plugins
  * have it. Each change is one iptables-restore, so it happens wholly or not at all.
  */
+import { canonicalCidr, formatCidr, formatIp, networkOf, parseCidr } from '../koko/cidr.ts'
 import type { Identity } from './attachment.ts'
 import { findTool, runTool } from './tool.ts'
 
@@ -29,12 +30,38 @@ async function restore(family: Family, lines: readonly string[]): Promise<void> 
   await runTool(family.restore, ['-w', '--noflush'], ['*nat', ...lines, 'COMMIT', ''].join('\n'))
 }
 
-async function jumps(family: Family, chain: string): Promise<{ exists: boolean; lines: string[] }> {
-  const text = await runTool(family.save, ['-t', 'nat'])
-  const lines = text.split('\n')
+/** What the chain of an attachment has to hold, as iptables-save writes it but for the spelling of addresses. */
+function chainLines(family: Family, chain: string, addresses: readonly string[]): string[] {
+  const accepts = addresses.map((address) => {
+    const network = networkOf(parseCidr(address))
+    return `-A ${chain}${network.prefix === 0 ? '' : ` -d ${formatCidr(network)}`} -j ACCEPT`
+  })
+  return [...accepts, `-A ${chain} ! -d ${family.multicast} -j MASQUERADE`]
+}
+
+/** The start of the line that sends what comes from `address` to its chain. */
+function jumpStart(address: string): string {
+  const { bytes } = parseCidr(address)
+  return `-A POSTROUTING -s ${formatIp(bytes)}/${bytes.length * 8} `
+}
+
+/** iptables writes some IPv6 addresses in another way than we do (`::ffff:10.0.0.5`). */
+function canonicalLine(line: string): string {
+  return line.replace(/(?<= -[sd] )[0-9a-f.:]+\/\d+(?= )/g, canonicalCidr)
+}
+
+interface Saved {
+  readonly exists: boolean
+  readonly jumps: readonly string[]
+  readonly rules: readonly string[]
+}
+
+async function saved(family: Family, chain: string): Promise<Saved> {
+  const lines = (await runTool(family.save, ['-t', 'nat'])).split('\n')
   return {
     exists: lines.some((line) => line.startsWith(`:${chain} `)),
-    lines: lines.filter((line) => line.startsWith('-A POSTROUTING ') && line.endsWith(` -j ${chain}`)),
+    jumps: lines.filter((line) => line.startsWith('-A POSTROUTING ') && line.endsWith(` -j ${chain}`)),
+    rules: lines.filter((line) => line.startsWith(`-A ${chain} `)),
   }
 }
 
@@ -48,16 +75,12 @@ export async function add(
     const own = ofFamily(family, addresses)
     if (own.length === 0) continue
     // ":CHAIN" makes the chain, or empties the one a killed process left; its old jumps are taken out as well.
-    const { lines } = await jumps(family, chain)
+    const { jumps } = await saved(family, chain)
     await restore(family, [
       `:${chain} - [0:0]`,
-      ...lines.map((line) => line.replace(/^-A/, '-D')),
-      ...own.map((address) => `-A ${chain} -d ${address} -j ACCEPT`),
-      `-A ${chain} ! -d ${family.multicast} -j MASQUERADE`,
-      ...own.map(
-        (address) =>
-          `-A POSTROUTING -s ${address.replace(/\/\d+$/, '')} -m comment --comment "${comment(identity)}" -j ${chain}`,
-      ),
+      ...jumps.map((line) => line.replace(/^-A/, '-D')),
+      ...chainLines(family, chain, own),
+      ...own.map((address) => `${jumpStart(address)}-m comment --comment "${comment(identity)}" -j ${chain}`),
     ])
   }
 }
@@ -71,8 +94,8 @@ export async function remove(identity: Identity): Promise<void> {
   const chain = chainOf(identity)
   for (const family of FAMILIES) {
     if (findTool(family.save) === undefined) continue
-    const { exists, lines } = await jumps(family, chain)
-    const commands = lines.map((line) => line.replace(/^-A/, '-D'))
+    const { exists, jumps } = await saved(family, chain)
+    const commands = jumps.map((line) => line.replace(/^-A/, '-D'))
     if (exists) commands.push(`-F ${chain}`, `-X ${chain}`)
     if (commands.length > 0) await restore(family, commands)
   }
@@ -88,12 +111,16 @@ export async function check(
   for (const family of FAMILIES) {
     const own = ofFamily(family, addresses)
     if (own.length === 0) continue
-    const { exists, lines } = await jumps(family, chain)
+    const { jumps, rules } = await saved(family, chain)
+    const canonicalJumps = jumps.map(canonicalLine)
     for (const address of own) {
-      const ip = address.slice(0, address.lastIndexOf('/'))
-      if (!exists || !lines.some((line) => line.includes(` -s ${ip}/`))) {
-        says.push(`masquerade rule for ${ip} is missing from iptables chain ${chain}`)
+      if (!canonicalJumps.some((line) => line.startsWith(jumpStart(address)))) {
+        says.push(`masquerade of ${address} is missing: no jump from POSTROUTING to iptables chain ${chain}`)
       }
+    }
+    const present = new Set(rules.map(canonicalLine))
+    for (const line of chainLines(family, chain, own)) {
+      if (!present.has(line)) says.push(`masquerade rule is missing from iptables: ${line}`)
     }
   }
   return says

@@ -5,7 +5,7 @@ import { DEFAULT_MTU, type EndSpec, type RouteSpec } from '../koko/endpoint.ts'
 import { invalid } from '../koko/error.ts'
 import { parseMac, randomMac } from '../koko/mac.ts'
 import { validateEnd } from '../koko/validate.ts'
-import { refuseTakenAddresses, refuseTakenName } from '../koko/wire.ts'
+import { refuseTaken } from '../koko/wire.ts'
 import { type Context, newRecord, openRendezvous, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, type Setup } from './driver.ts'
 import { type EndConf, type GivenAddress, givenAddresses, ipamType } from './netconf.ts'
@@ -48,8 +48,8 @@ export const linkDriver: Driver = {
       mtu: conf.mtu || DEFAULT_MTU,
     }
     validateEnd(earlySpec)
-    refuseTakenName(netns, identity.ifName)
-    refuseTakenAddresses({ netns, spec: earlySpec })
+    refuseSameAddress(early, chosen.other)
+    refuseTaken({ netns, spec: earlySpec })
 
     const record = newRecord(ctx, recordedEnd(netns, earlySpec), null)
 
@@ -80,7 +80,7 @@ export const linkDriver: Driver = {
       return { assigned, interfaces: [interfaceOf(made, call.netns)] }
     }
 
-    return { record, setUp, close() {} }
+    return { record, given: early, setUp, close() {} }
   },
 }
 
@@ -103,6 +103,15 @@ function chooseEnd({ conf, args, identity }: Context): ChosenEnd {
   }
   const other = label === first ? second : first
   return { labels, label, own: ends[label] ?? {}, other: ends[other] ?? {} }
+}
+
+/** The netconf names both ends, so what they cannot both have is refused before the first one comes. */
+function refuseSameAddress(own: Assigned, other: EndConf): void {
+  const theirs = givenAddresses(other).map(({ address }) => parseCidr(address).bytes)
+  const same = own.addresses.find(({ address }) =>
+    theirs.some((bytes) => bytes.equals(parseCidr(address).bytes)),
+  )
+  if (same !== undefined) throw invalid(`address ${same.address} is given to both ends of the link`)
 }
 
 /** An IPAM gateway would be neither of the two containers; one that the netconf gives is meant. */

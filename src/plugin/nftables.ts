@@ -3,8 +3,14 @@
  * interface that packets come in by. So removal needs no address, and a packet meets one look-up however many
  * attachments there are. (The postrouting hook knows the incoming interface since Linux 5.7.)
  */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { isIPv6 } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import * as z from 'zod/mini'
-import { formatCidr, networkOf, parseCidr } from '../koko/cidr.ts'
+import { CniError } from '../cni/error.ts'
+import { canonicalIp, formatCidr, formatIp, networkOf, parseCidr } from '../koko/cidr.ts'
 import type { Identity } from './attachment.ts'
 import { findTool, runTool } from './tool.ts'
 
@@ -14,6 +20,8 @@ const ROOT = 'postrouting'
 /** NF_IP_PRI_NAT_SRC */
 const PRIORITY = 100
 const COMMENT_MAX = 128
+/** The kernel takes 128 KiB in one argument. */
+const ARGUMENT_MAX = 100_000
 
 function chainOf(identity: Identity): string {
   return `masq-${identity.key.slice(0, 32)}`
@@ -32,22 +40,41 @@ function rule(chain: string, expr: object[], comment?: string): object {
   return { add: { rule: { ...TABLE, chain, expr, ...(comment === undefined ? {} : { comment }) } } }
 }
 
-function masqueradeRule(chain: string, address: string, comment: string): object {
+const ROOT_RULES: readonly object[][] = [
+  [match('ip', 'daddr', '==', prefix('224.0.0.0/4')), { return: null }],
+  [match('ip6', 'daddr', '==', prefix('ff00::/8')), { return: null }],
+  [{ vmap: { key: { meta: { key: 'iifname' } }, data: `@${MAP}` } }],
+]
+
+/** The rule for one address of a container; its own network sees it as it is. */
+function masqueradeExpr(address: string): object[] {
   const cidr = parseCidr(address)
   const protocol = cidr.family === 4 ? 'ip' : 'ip6'
-  const ip = address.slice(0, address.lastIndexOf('/'))
+  const ip = formatIp(cidr.bytes)
   const whole = cidr.prefix === cidr.bytes.length * 8
   const network = whole ? ip : prefix(formatCidr(networkOf(cidr)))
-  return rule(
-    chain,
-    [match(protocol, 'saddr', '==', ip), match(protocol, 'daddr', '!=', network), { masquerade: null }],
-    comment,
-  )
+  return [match(protocol, 'saddr', '==', ip), match(protocol, 'daddr', '!=', network), { masquerade: null }]
+}
+
+function change(verb: 'add' | 'delete', element: Element): object {
+  return { [verb]: { element: { ...TABLE, name: MAP, elem: [element] } } }
 }
 
 async function transaction(commands: readonly object[]): Promise<void> {
-  // As an argument: nft opens /dev/stdin anew, which it cannot if that is a socket, as under Node.
-  await runTool('nft', ['-j', JSON.stringify({ nftables: commands })])
+  const json = JSON.stringify({ nftables: commands })
+  // Not by stdin: nft opens /dev/stdin anew, which it cannot if that is a socket, as under Node.
+  if (Buffer.byteLength(json) <= ARGUMENT_MAX) {
+    await runTool('nft', ['-j', json])
+    return
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'nugator-'))
+  try {
+    const file = join(directory, 'nft.json')
+    await writeFile(file, json, { mode: 0o600 })
+    await runTool('nft', ['-j', '-f', file])
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
 }
 
 export async function add(
@@ -59,19 +86,31 @@ export async function add(
   const comment = identity.words.slice(0, COMMENT_MAX)
   const root = { ...TABLE, name: ROOT }
   const own = { ...TABLE, name: chain }
-  await transaction([
-    { add: { table: { family: TABLE.family, name: TABLE.table } } },
-    { add: { map: { ...TABLE, name: MAP, type: 'ifname', map: 'verdict' } } },
-    { add: { chain: { ...root, type: 'nat', hook: 'postrouting', prio: PRIORITY, policy: 'accept' } } },
-    { flush: { chain: root } },
-    rule(ROOT, [match('ip', 'daddr', '==', prefix('224.0.0.0/4')), { return: null }]),
-    rule(ROOT, [match('ip6', 'daddr', '==', prefix('ff00::/8')), { return: null }]),
-    rule(ROOT, [{ vmap: { key: { meta: { key: 'iifname' } }, data: `@${MAP}` } }]),
-    { add: { chain: own } },
-    { flush: { chain: own } },
-    ...addresses.map((address) => masqueradeRule(chain, address, comment)),
-    { add: { element: { ...TABLE, name: MAP, elem: [[hostIfName, { jump: { target: chain } }]] } } },
-  ])
+  const replacing = (stale: readonly Element[]) =>
+    transaction([
+      { add: { table: { family: TABLE.family, name: TABLE.table } } },
+      { add: { map: { ...TABLE, name: MAP, type: 'ifname', map: 'verdict' } } },
+      { add: { chain: { ...root, type: 'nat', hook: 'postrouting', prio: PRIORITY, policy: 'accept' } } },
+      { flush: { chain: root } },
+      ...ROOT_RULES.map((expr) => rule(ROOT, expr)),
+      { add: { chain: own } },
+      { flush: { chain: own } },
+      ...addresses.map((address) => rule(chain, masqueradeExpr(address), comment)),
+      ...stale.map((element) => change('delete', element)),
+      change('add', elementTo(hostIfName, chain)),
+    ])
+  try {
+    await replacing([])
+  } catch (error) {
+    if (!complains(error, 'File exists')) throw error
+    // Another attachment had an interface of this name, and was not removed by a DEL.
+    const { elements } = await present()
+    await replacing(elements.filter(([name]) => name === hostIfName))
+  }
+}
+
+function complains(error: unknown, words: string): boolean {
+  return error instanceof CniError && error.msg.includes(words)
 }
 
 const listing = z.object({
@@ -84,33 +123,44 @@ const listing = z.object({
   ),
 })
 
-const elementSchema = z.tuple([z.string(), z.object({ jump: z.object({ target: z.string() }) })])
+/** Host interface name and what is done with packets from there. */
+const elementSchema = z.tuple([z.string(), z.unknown()])
+type Element = readonly [hostIfName: string, verdict: unknown]
+
+function elementTo(hostIfName: string, chain: string): Element {
+  return [hostIfName, { jump: { target: chain } }]
+}
 
 interface Present {
   readonly chains: readonly string[]
-  /** Host interface name → chain. */
-  readonly elements: readonly (readonly [string, string])[]
-  /** Rules of each chain, as JSON text. */
-  readonly rules: readonly (readonly [string, string])[]
+  readonly elements: readonly Element[]
+  readonly rules: readonly { readonly chain: string; readonly expr: readonly unknown[] }[]
+}
+
+/** nft writes some IPv6 addresses in another way than we do (`::ffff:10.0.0.5`). */
+function canonical(_key: string, value: unknown): unknown {
+  const address = typeof value === 'string' && isIPv6(value) && !value.includes('%')
+  return address ? canonicalIp(value) : value
 }
 
 async function present(): Promise<Present> {
-  const text = await runTool('nft', ['-j', 'list', 'ruleset', 'inet'])
-  const { nftables } = z.parse(listing, JSON.parse(text))
-  const ours = nftables.filter((entry) =>
-    [entry.map, entry.chain, entry.rule].some((object) => object?.table === TABLE.table),
-  )
+  let text: string
+  try {
+    text = await runTool('nft', ['-j', 'list', 'table', TABLE.family, TABLE.table])
+  } catch (error) {
+    if (complains(error, 'No such file or directory')) return { chains: [], elements: [], rules: [] }
+    throw error
+  }
+  const { nftables } = z.parse(listing, JSON.parse(text, canonical))
   return {
-    chains: ours.flatMap(({ chain }) => (chain === undefined ? [] : [chain.name])),
-    elements: ours.flatMap(({ map }) =>
-      (map?.elem ?? []).flatMap((element) => {
+    chains: nftables.flatMap(({ chain }) => (chain === undefined ? [] : [chain.name])),
+    elements: nftables.flatMap(({ map }) =>
+      (map?.name === MAP ? (map.elem ?? []) : []).flatMap((element) => {
         const parsed = z.safeParse(elementSchema, element)
-        return parsed.success ? [[parsed.data[0], parsed.data[1].jump.target] as const] : []
+        return parsed.success ? [parsed.data] : []
       }),
     ),
-    rules: ours.flatMap(({ rule: found }) =>
-      found === undefined ? [] : [[found.chain, JSON.stringify(found.expr)] as const],
-    ),
+    rules: nftables.flatMap(({ rule: found }) => (found === undefined ? [] : [found])),
   }
 }
 
@@ -127,11 +177,9 @@ export async function remove(identity: Identity): Promise<void> {
     return
   }
   const own = { ...TABLE, name: chain }
-  const commands: object[] = elements
-    .filter(([, target]) => target === chain)
-    .map(([name]) => ({
-      delete: { element: { ...TABLE, name: MAP, elem: [[name, { jump: { target: chain } }]] } },
-    }))
+  const commands = elements
+    .filter((element) => isDeepStrictEqual(element, elementTo(element[0], chain)))
+    .map((element) => change('delete', element))
   if (chains.includes(chain)) commands.push({ flush: { chain: own } }, { delete: { chain: own } })
   if (commands.length > 0) await transaction(commands)
 }
@@ -142,19 +190,23 @@ export async function check(
   addresses: readonly string[],
 ): Promise<string[]> {
   const chain = chainOf(identity)
-  const { elements, rules, chains } = await present()
+  const { elements, rules } = await present()
+  /** Others may put a counter into a rule; what is ours must be in it. */
+  const holds = (of: string, expr: readonly object[]) =>
+    rules.some(
+      (found) =>
+        found.chain === of &&
+        expr.every((wanted) => found.expr.some((part) => isDeepStrictEqual(part, wanted))),
+    )
   const says: string[] = []
-  const reached =
-    chains.includes(ROOT) && rules.some(([of, text]) => of === ROOT && text.includes(`"@${MAP}"`))
-  if (!reached || !elements.some(([name, target]) => name === hostIfName && target === chain)) {
+  const jump = elementTo(hostIfName, chain)
+  const reached = elements.some((element) => isDeepStrictEqual(element, jump))
+  if (!reached || !ROOT_RULES.every((expr) => holds(ROOT, expr))) {
     says.push(`masquerade of ${hostIfName} is missing from nftables table inet ${TABLE.table}`)
   }
   for (const address of addresses) {
-    const ip = address.slice(0, address.lastIndexOf('/'))
-    const found = rules.some(
-      ([of, text]) => of === chain && text.includes(`"${ip}"`) && text.includes('"masquerade"'),
-    )
-    if (!found) says.push(`masquerade rule for ${ip} is missing from nftables table inet ${TABLE.table}`)
+    if (holds(chain, masqueradeExpr(address))) continue
+    says.push(`masquerade rule for ${address} is missing from nftables table inet ${TABLE.table}`)
   }
   return says
 }

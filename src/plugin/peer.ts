@@ -2,7 +2,7 @@
 import { DEFAULT_MTU, type EndSpec } from '../koko/endpoint.ts'
 import { invalid } from '../koko/error.ts'
 import { parseMac, randomMac } from '../koko/mac.ts'
-import { applyWire, planWire } from '../koko/wire.ts'
+import { applyWire, planWire, refuseTaken, refuseTakenAddresses } from '../koko/wire.ts'
 import { Netns } from '../netns/netns.ts'
 import { parseReference } from '../netns/reference.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
@@ -44,25 +44,25 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     ...plainEnd(assignedByConf({ ...conf, runtimeConfig: null, args: null }, peerConf)),
   }
   const ownOf = (assigned: Assigned): EndSpec => ({ ...base, ...plainEnd(assigned) })
-  const plan = (own: EndSpec) =>
-    planWire(
-      { netns, spec: own, exclusiveAddresses: true },
-      { netns: peer, spec: other, exclusiveAddresses: true },
-      identity.alias,
-    )
-  const early = ownOf(assignedByConf(conf, conf))
+  const plan = (own: EndSpec) => planWire({ netns, spec: own }, { netns: peer, spec: other }, identity.alias)
+  const given = assignedByConf(conf, conf)
+  const early = ownOf(given)
   // What IPAM will add cannot be known yet; a route may depend on it.
   plan(ipamType(conf) === undefined ? early : { ...early, routes: [] })
+  refuseTaken({ netns, spec: early })
+  refuseTaken({ netns: peer, spec: other })
   const record = newRecord(ctx, recordedEnd(netns, early), recordedEnd(peer, other))
 
   async function setUp(setup: Setup): Promise<Made> {
     let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
     let own = assigned === undefined ? { ...base, addresses: [], routes: [] } : ownOf(assigned)
+    refuseTakenAddresses({ netns, spec: own })
     const wire = applyWire(plan(own))
     if (assigned === undefined) {
       assigned = await setup.assign(conf)
       own = ownOf(assigned)
-      reconfigure({ netns, spec: own, exclusiveAddresses: true }, wire.anchor, identity.alias)
+      refuseTakenAddresses({ netns, spec: own })
+      reconfigure({ netns, spec: own }, wire.anchor, identity.alias)
     }
     record.own = { ...recordedEnd(netns, own), index: wire.anchor, spec: own }
     record.other = { ...recordedEnd(peer, other), index: wire.other, spec: other }
@@ -70,5 +70,5 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     return { assigned, interfaces: [interfaceOf(own, ctx.call.netns)] }
   }
 
-  return { record, setUp, close: () => peer.close() }
+  return { record, given, setUp, close: () => peer.close() }
 }

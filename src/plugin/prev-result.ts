@@ -1,6 +1,8 @@
 import { CniError, Code } from '../cni/error.ts'
 import { parseResult, type Result } from '../cni/result.ts'
 import type { CniVersion } from '../cni/version.ts'
+import { parseCidr, parseDestination, parseIp } from '../koko/cidr.ts'
+import { report } from './report.ts'
 
 /** Versions whose results look the same; a prevResult must be of the configuration's own kind. */
 const FAMILIES: readonly (readonly CniVersion[])[] = [
@@ -23,9 +25,29 @@ export function parsePrevResult(value: unknown, version: CniVersion): Result | u
     }
     return parsed.result
   } catch (error) {
-    const why = error instanceof CniError ? error.msg : String(error)
-    throw new CniError(Code.internal, `could not parse prevResult: ${why}`)
+    throw unparsable(error)
   }
+}
+
+/** For CHECK: its addresses and routes can be compared. @throws CniError (internal) if there is none such */
+export function requirePrevResult(value: unknown, version: CniVersion): Result {
+  const prev = parsePrevResult(value, version)
+  if (prev === undefined) throw new CniError(Code.internal, 'nugator: Required prevResult missing')
+  try {
+    for (const { address } of prev.ips) parseCidr(address)
+    for (const { dst, gw } of prev.routes) {
+      parseDestination(dst)
+      if (gw) parseIp(gw)
+    }
+  } catch (error) {
+    throw unparsable(error)
+  }
+  return prev
+}
+
+function unparsable(error: unknown): CniError {
+  const { msg, details } = report(error)
+  return new CniError(Code.internal, `could not parse prevResult: ${msg}`, details)
 }
 
 /** A later plugin of a chain answers with everything before it and its own. */

@@ -3,6 +3,9 @@ import { statSync } from 'node:fs'
 import { CniError, Code } from '../cni/error.ts'
 import { step } from '../netlink/steps.ts'
 
+/** Characters of a program's complaint that are passed on: some repeat all of their input. */
+const COMPLAINT_MAX = 300
+
 const DIRECTORIES = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin']
 
 /** @returns undefined if the program is not installed */
@@ -20,9 +23,17 @@ export async function runTool(name: string, args: readonly string[], input = '')
   }
   const { execa } = await import('execa')
   step()
-  const done = await execa(file, args, { input, reject: false, maxBuffer: 256 * 1024 * 1024 })
+  const done = await execa(file, args, {
+    input,
+    env: { LC_ALL: 'C' }, // callers look for words in the complaint
+    reject: false,
+    maxBuffer: 256 * 1024 * 1024,
+  })
   step()
   if (!done.failed) return done.stdout
-  const why = done.stderr?.trim() || done.shortMessage || 'it failed'
-  throw new CniError(Code.internal, `${name} failed: ${why}`)
+  // Not execa's own message, which has all the arguments in it.
+  const end = done.signal === undefined ? `exit code ${done.exitCode}` : `ended by ${done.signal}`
+  const why = done.stderr?.trim() || done.originalMessage || end
+  const short = why.length > COMPLAINT_MAX ? `${why.slice(0, COMPLAINT_MAX)}…` : why
+  throw new CniError(Code.internal, `${name} failed: ${short}`)
 }

@@ -1,19 +1,14 @@
 /** Removing an attachment, from whatever is known of it: its record, or only its marks. Never stops half-way. */
-import type { Environment } from '../cni/environment.ts'
 import { findLink, findLinkByIndex } from '../koko/inspect.ts'
-import { isMarked, isMarkedOrNewborn } from '../koko/marks.ts'
+import { linkKeyOf } from '../koko/link-record.ts'
+import { isMarked } from '../koko/marks.ts'
 import { deleteLink, listLinks } from '../netlink/link.ts'
 import type { Link } from '../netlink/link-info.ts'
 import { NetnsError } from '../netns/error.ts'
 import { bootId, Netns, openIfSame } from '../netns/netns.ts'
-import {
-  type AttachmentRecord,
-  type Identity,
-  openRendezvous,
-  type RecordedEnd,
-  type State,
-} from './attachment.ts'
+import { type AttachmentRecord, type Identity, openRendezvous, type State } from './attachment.ts'
 import { type IpamCall, ipamRun } from './ipam.ts'
+import { locateEnd } from './locate.ts'
 import { removeMasquerade } from './masquerade.ts'
 
 /** What is to be removed, and what may be needed for it. */
@@ -22,11 +17,16 @@ export interface Removal {
   readonly record: AttachmentRecord | undefined
   readonly state: State
   readonly host: Netns
-  /** CNI_NETNS, for an attachment without a record. */
+  /** CNI_NETNS, for an attachment without a record; and what the netconf says of it. */
   readonly netnsPath: string
-  /** Without a record: whether this netconf asks for masquerade. */
+  readonly link: string | null
   readonly masquerade: AttachmentRecord['masquerade']
   readonly ipam: readonly IpamCall[]
+}
+
+export interface Failure {
+  readonly part: 'wire' | 'masquerade' | 'ipam'
+  readonly error: unknown
 }
 
 /**
@@ -34,30 +34,45 @@ export interface Removal {
  *
  * @returns what went wrong; the record stays if anything did, for the next DEL or GC
  */
-export async function undo(removal: Removal): Promise<unknown[]> {
+export async function undo(removal: Removal): Promise<Failure[]> {
   const { identity, record, state, host } = removal
-  const errors: unknown[] = []
-  const attempt = async (part: () => Promise<void> | void) => {
+  const failures: Failure[] = []
+  const attempt = async (part: Failure['part'], act: () => Promise<void> | void) => {
     try {
-      await part()
+      await act()
     } catch (error) {
-      errors.push(error)
+      failures.push({ part, error })
     }
   }
   const thisBoot = record === undefined || record.bootId === bootId()
-  if (record === undefined) await attempt(() => removeByMark(removal))
-  else if (record.link !== null) {
-    const link = { network: record.network, name: record.link }
-    await attempt(() => openRendezvous(state, host).detach(link, identity.key))
-  } else if (thisBoot) await attempt(() => removeWire(record, identity, host))
+  const link = record === undefined ? removal.link : record.link
+  if (link !== null) await attempt('wire', () => leaveLink(removal, link))
+  else if (record !== undefined && thisBoot) await attempt('wire', () => removeWire(record, identity, host))
+  if (record === undefined) await attempt('wire', () => removeByMark(removal))
   const backend = record === undefined ? removal.masquerade : record.masquerade
-  if (backend !== null && thisBoot) await attempt(() => removeMasquerade({ state, host }, backend, identity))
-  for (const call of removal.ipam) await attempt(() => ipamRun(call, 'DEL'))
-  if (errors.length === 0) {
-    if (state.attachments.has(identity.key)) state.attachments.remove(identity.key)
-    if (state.pending.has(identity.key)) state.pending.remove(identity.key)
+  if (backend !== null && thisBoot) {
+    await attempt('masquerade', () => removeMasquerade({ state, host }, backend, identity))
   }
-  return errors
+  for (const call of removal.ipam) await attempt('ipam', () => ipamRun(call, 'DEL'))
+  if (failures.length === 0) {
+    state.attachments.remove(identity.key)
+    state.pending.remove(identity.key)
+  }
+  return failures
+}
+
+/** Gives up the end; one that the link's own record no longer knows is known by the attachment's. */
+async function leaveLink({ identity, record, state, host }: Removal, name: string): Promise<void> {
+  const link = { network: identity.network, name }
+  await openRendezvous(state, host).detach(link, identity.key, record?.host)
+  if (record === undefined || record.own.index === null) return
+  const netns = openIfSame(record.own.path, record.own.cookie)
+  try {
+    const left = netns && findLinkByIndex(netns, record.own.index)
+    if (netns && left && isMarked(left, linkKeyOf(record.host, link))) remove(netns, left)
+  } finally {
+    netns?.close()
+  }
 }
 
 /** Deletes the pair by whichever end can be reached and is surely the recorded one. */
@@ -77,33 +92,12 @@ function removeWire(record: AttachmentRecord, identity: Identity, host: Netns): 
   }
 }
 
-/** The recorded end, if it is still there. An interface that merely has its name is somebody else's. */
-export function locateEnd(
-  netns: Netns,
-  end: RecordedEnd,
-  record: AttachmentRecord,
-  identity: Identity,
-  host: Netns,
-): Link | undefined {
-  if (end.index !== null) {
-    const link = findLinkByIndex(netns, end.index)
-    if (link !== undefined && isMarked(link, identity.key)) return link
-    // Root in a container can wash the marks off its own end: there the recorded pair of ifindexes decides.
-    const peer = end === record.own ? record.other : record.own
-    const inContainer = netns.cookie !== host.cookie
-    if (inContainer && link?.kind === 'veth' && peer !== null && link.peerIndex === peer.index) return link
-    if (inContainer) return undefined
-  }
-  const named = findLink(netns, end.ifName)
-  return named !== undefined && isMarkedOrNewborn(named, identity.key, end.mac) ? named : undefined
-}
-
 function remove(netns: Netns, link: Link): void {
   netns.socket.request({ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] })
 }
 
-/** Without a record only the marks are left to go by. */
-function removeByMark({ identity, host, netnsPath }: Removal): void {
+/** Without a record only the marks are left to go by: the attachment's, and in link mode the link's. */
+function removeByMark({ identity, host, netnsPath, link: name }: Removal): void {
   for (const link of host.socket.dump(listLinks())) {
     if (isMarked(link, identity.key)) {
       remove(host, link)
@@ -119,43 +113,11 @@ function removeByMark({ identity, host, netnsPath }: Removal): void {
     throw error
   }
   try {
+    const keys = [identity.key]
+    if (name !== null) keys.push(linkKeyOf(host.cookie, { network: identity.network, name }))
     const link = findLink(netns, identity.ifName)
-    if (link !== undefined && isMarked(link, identity.key)) remove(netns, link)
+    if (link !== undefined && keys.some((key) => isMarked(link, key))) remove(netns, link)
   } finally {
     netns.close()
   }
-}
-
-/** The record of an attachment: the completed one, else the one that was begun. */
-export function readRecord(state: State, key: string): AttachmentRecord | 'damaged' | undefined {
-  const committed = state.attachments.read(key)
-  if (committed !== undefined && committed !== 'damaged') return committed
-  return state.pending.read(key) ?? committed
-}
-
-/** The call to IPAM that a record's ADD made, to be undone. */
-export function ipamOfRecord(
-  record: AttachmentRecord,
-  env: Environment,
-  path: readonly string[],
-): IpamCall[] {
-  const conf: { ipam?: { type?: unknown } | null } = JSON.parse(record.stdin)
-  const type = conf.ipam?.type
-  if (typeof type !== 'string' || type === '') return []
-  const search = [...new Set([...record.path, ...path])]
-  return [
-    {
-      type,
-      path: search,
-      stdin: Buffer.from(record.stdin),
-      env: {
-        ...env,
-        CNI_CONTAINERID: record.containerID,
-        CNI_NETNS: record.netnsPath,
-        CNI_IFNAME: record.cniIfName,
-        CNI_ARGS: record.args,
-        CNI_PATH: search.join(':'),
-      },
-    },
-  ]
 }

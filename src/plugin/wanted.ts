@@ -41,11 +41,26 @@ export interface Assigned {
 /**
  * What netconf and runtime say without IPAM. Requested `ips` replace the addresses (args.cni before netconf,
  * runtimeConfig before both), as with the `static` plugin; where there is IPAM they are its business.
+ *
+ * @throws WireError ('invalid') for a request that would take an address from somebody else
  */
 export function assignedByConf(conf: Netconf, end: EndConf): Assigned {
+  const given = givenAddresses(end).map(canonical)
   const requested = conf.runtimeConfig?.ips ?? conf.args?.cni?.ips
-  const addresses = requested && !conf.ipam ? requested.map((address) => ({ address })) : givenAddresses(end)
-  return { addresses: addresses.map(canonical), routes: givenRoutes(end), dns: {} }
+  if (!requested || conf.ipam) return { addresses: given, routes: givenRoutes(end), dns: {} }
+  const addresses = requested.map((address) => {
+    const own = canonical({ address })
+    const network = given.find((other) => contains(parseCidr(other.address), parseCidr(own.address)))
+    // args come from whoever starts the container, and in host mode the host gets a route to the address.
+    if (network === undefined && !conf.runtimeConfig?.ips && !conf.peer && !conf.link) {
+      throw invalid(
+        `args.cni.ips asks for ${address}, which is in no network of "addresses"`,
+        'give the network an address there, or declare the capability "ips"',
+      )
+    }
+    return network?.gateway === undefined ? own : { ...own, gateway: network.gateway }
+  })
+  return { addresses, routes: givenRoutes(end), dns: {} }
 }
 
 export function withIpam(assigned: Assigned, result: Result): Assigned {
@@ -81,8 +96,20 @@ export function requestedMac(
   args: ReadonlyMap<string, string>,
   end: EndConf,
 ): string | undefined {
-  const mac = conf.runtimeConfig?.mac || conf.args?.cni?.mac || args.get('MAC') || end.mac
-  return mac ? parseMac(mac) : undefined
+  const mac = conf.runtimeConfig?.mac || conf.args?.cni?.mac
+  if (mac) return parseMac(mac)
+  const inArgs = args.get('MAC')
+  if (inArgs) return macOfArgs(inArgs)
+  return end.mac ? parseMac(end.mac) : undefined
+}
+
+function macOfArgs(mac: string): string {
+  try {
+    return parseMac(mac)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CniError(Code.invalidEnvironment, `CNI_ARGS: MAC: ${why}`)
+  }
 }
 
 /** The parts of an end that the netconf alone decides. */
@@ -170,7 +197,14 @@ export function containerEnd(assigned: Assigned): Pick<EndSpec, 'addresses' | 'r
       ? { ...route, onlink: true }
       : route
   })
-  return { addresses, routes: [...unique(viaHost), ...given] }
+  return { addresses, routes: mergeRoutes(unique(viaHost), given) }
+}
+
+/** A given route to where one of ours leads already says only how: with which MTU and MSS. */
+function mergeRoutes(own: readonly RouteSpec[], given: readonly RouteSpec[]): RouteSpec[] {
+  const isOwn = (route: RouteSpec) => own.find((other) => routeText(other) === routeText(route))
+  const merged = own.map((route) => ({ ...given.find((other) => isOwn(other) === route), ...route }))
+  return [...merged, ...given.filter((route) => isOwn(route) === undefined)]
 }
 
 function insideNetworks(addresses: readonly GivenAddress[], gw: string): boolean {
@@ -186,9 +220,12 @@ export function hostEnd(assigned: Assigned): Pick<EndSpec, 'addresses' | 'routes
     const { family, bytes } = parseCidr(address)
     const whole = bytes.length * 8
     if (gateway !== undefined) addresses.add(`${gateway}/${whole}`)
+    // A source for the host's own packets needs an address on the end; without one any other will do.
+    const scope = gateway === undefined ? SCOPE_LINK : SCOPE_HOST
     routes.push({
       dst: formatCidr({ family, bytes, prefix: whole }),
-      ...(family === 4 ? { scope: SCOPE_HOST } : {}),
+      ...(family === 4 ? { scope } : {}),
+      exclusive: true,
     })
   }
   return { addresses: [...addresses].map((address) => ({ address })), routes }
