@@ -19,10 +19,10 @@ import {
   type State,
 } from './attachment.ts'
 import { ipamCallOf, ipamRun } from './ipam.ts'
+import { locateEnd } from './locate.ts'
 import { checkMasquerade } from './masquerade.ts'
 import { ipamType, parseNetconf, routeSpec } from './netconf.ts'
 import { requirePrevResult } from './prev-result.ts'
-import { locateEnd } from './locate.ts'
 import { readRecord } from './recorded.ts'
 
 const FORWARDING = {
@@ -47,8 +47,7 @@ export async function check(call: CniCall): Promise<void> {
   try {
     netns = Netns.at(call.netns)
     const type = ipamType(conf)
-    if (type !== undefined)
-      await ipamRun(ipamCallOf(call, type, identity.ifName), 'CHECK')
+    if (type !== undefined) await ipamRun(ipamCallOf(call, type, identity.ifName), 'CHECK')
     const prev = requirePrevResult(conf.prevResult, call.version)
     const state = openState(conf, call.env)
     const record = currentRecord(state, identity.key)
