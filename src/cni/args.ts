@@ -31,9 +31,3 @@ export function parseArgs(text: string): ReadonlyMap<string, string> {
   }
   return args
 }
-
-/** What can be read of CNI_ARGS, for verbs that must not fail for its sake. */
-export function parseArgsLeniently(text: string): ReadonlyMap<string, string> {
-  const pairs = text.split(';').map((pair) => pair.split('='))
-  return new Map(pairs.filter((pair) => pair.length === 2).map(([key = '', value = '']) => [key, value]))
-}

@@ -1,6 +1,7 @@
 /** CNI results: one shape inside (1.1.0), every version's own outside (specification, section "Success"). */
 import * as z from 'zod/mini'
 import { CniError, Code } from './error.ts'
+import { describeIssues } from './issues.ts'
 import { type CniVersion, isCniVersion } from './version.ts'
 
 const optional = <T extends z.core.SomeType>(schema: T) => z.nullish(schema)
@@ -151,15 +152,6 @@ function shaped<T extends z.core.$ZodType>(schema: T, value: unknown): z.output<
   const parsed = z.safeParse(schema, value)
   if (parsed.success) return parsed.data
   throw new CniError(Code.internal, `failed to unmarshal raw result: ${describeIssues(parsed.error)}`)
-}
-
-/** `ips.0.address: expected string`: where and what, the first few. */
-export function describeIssues(error: z.core.$ZodError): string {
-  const issues = error.issues.slice(0, 3).map((issue) => {
-    const at = issue.path.map(String).join('.')
-    return at === '' ? issue.message : `${at}: ${issue.message}`
-  })
-  return issues.join('; ')
 }
 
 const familyOf = (address: string) => (address.includes(':') ? 6 : 4)

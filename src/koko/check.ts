@@ -2,6 +2,7 @@
 
 import type { Link } from '../netlink/link-info.ts'
 import type { KernelRoute } from '../netlink/route.ts'
+import { RT_TABLE_MAIN } from '../netlink/route.ts'
 import type { Netns } from '../netns/netns.ts'
 import { readSysctl } from '../netns/sysctl.ts'
 import { formatCidr, networkOf, parseCidr, parseDestination, parseIp } from './cidr.ts'
@@ -10,7 +11,6 @@ import { routeText } from './endpoint.ts'
 import { type Inspection, inspect } from './inspect.ts'
 import { getTxOffload } from './offload.ts'
 
-const RT_TABLE_MAIN = 254
 /** Greater metrics of a route are cut down to these (net/ipv4/metrics.c). */
 const ROUTE_MTU_MAX = 65535 - 15
 const ROUTE_ADVMSS_MAX = 65535 - 40

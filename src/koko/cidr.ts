@@ -115,6 +115,11 @@ export function canonicalCidr(text: string): string {
   return formatCidr(parseCidr(text))
 }
 
+/** The address of a CIDR, as it is written there. */
+export function ipOf(cidr: string): string {
+  return cidr.slice(0, cidr.lastIndexOf('/'))
+}
+
 /** The canonical spelling of an address. @throws WireError ('invalid') */
 export function canonicalIp(text: string): string {
   return formatIp(parseIp(text).bytes)

@@ -1,8 +1,9 @@
 /** An interface that exists becomes what its EndSpec says: sysctls, offload, up, addresses, routes. */
+
 import { type AddressChange, addAddress } from '../netlink/address.ts'
 import { setLink } from '../netlink/link.ts'
 import type { Request } from '../netlink/message.ts'
-import { addRoute, type RouteChange } from '../netlink/route.ts'
+import { addRoute, type RouteChange, RT_SCOPE_LINK } from '../netlink/route.ts'
 import type { Netns } from '../netns/netns.ts'
 import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
 import { parseCidr, parseDestination, parseIp } from './cidr.ts'
@@ -11,7 +12,6 @@ import { routeText } from './endpoint.ts'
 import { linkLocalOf } from './mac.ts'
 import { setTxOffload } from './offload.ts'
 
-const RT_SCOPE_LINK = 253
 const LOOPBACK_INDEX = 1
 /** What the kernel says where IPv6 is compiled out, disabled, or the MTU too small for it; and if it was quicker. */
 const NO_IPV6 = ['EACCES', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL', 'ENODEV', 'EEXIST']

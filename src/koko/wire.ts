@@ -5,6 +5,7 @@
 import { listAddresses } from '../netlink/address.ts'
 import { NetlinkError } from '../netlink/error.ts'
 import { createVeth, deleteLink, getLinkByName, setLink, setVethAlias } from '../netlink/link.ts'
+import { errorCode } from '../netlink/socket.ts'
 import type { Netns } from '../netns/netns.ts'
 import { writeSysctl } from '../netns/sysctl.ts'
 import { parseCidr } from './cidr.ts'
@@ -172,7 +173,7 @@ export function park(netns: Netns, ifName: string): void {
       writeSysctl(['net', 'ipv6', 'conf', ifName, 'disable_ipv6'], '1')
     } catch (error) {
       // ENOENT: a kernel without IPv6 has nothing to be silenced.
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+      if (errorCode(error) !== 'ENOENT') throw error
     }
   })
 }

@@ -11,7 +11,7 @@ import {
   type Request,
 } from './message.ts'
 
-const { NEWADDR, DELADDR, GETADDR } = rt.MessageType
+const { NEWADDR, GETADDR } = rt.MessageType
 
 const IFA_ADDRESS = 1
 const IFA_LOCAL = 2
@@ -77,15 +77,6 @@ export function addAddress(change: AddressChange): Request {
       const flags = (ipv4 ? 0 : IFA_F_NODAD) | (change.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0)
       if (flags !== 0) out.push(IFA_FLAGS, putU32(flags))
     }),
-  }
-}
-
-export function deleteAddress(change: AddressChange): Request {
-  return {
-    what: `delete address ${change.text}`,
-    type: DELADDR,
-    flags: 0,
-    payload: payload(change, () => {}),
   }
 }
 

@@ -6,9 +6,7 @@ const IFLA_IFNAME = 3
 const IFLA_MTU = 4
 const IFLA_LINK = 5
 const IFLA_ADDRESS = 1
-const IFLA_MASTER = 10
 const IFLA_TXQLEN = 13
-const IFLA_OPERSTATE = 16
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_GROUP = 27
@@ -18,7 +16,6 @@ const IFLA_PROP_LIST = 52
 const IFLA_ALT_IFNAME = 53
 const IFLA_INFO_KIND = 1
 const IFF_UP = 0x1
-const IF_OPER_UP = 6
 
 /** An interface as the kernel describes it. */
 export interface Link {
@@ -37,10 +34,8 @@ export interface Link {
   readonly peerIndex: number | undefined
   /** For a veth whose peer is elsewhere: that namespace as this one numbers it. */
   readonly peerNetnsid: number | undefined
-  readonly master: number | undefined
   readonly up: boolean
   readonly carrier: boolean
-  readonly operUp: boolean
 }
 
 function macFromBytes(bytes: Buffer): string {
@@ -65,9 +60,7 @@ export function parseLink(message: NetlinkMessage): Link {
   let alias = ''
   let peerIndex: number | undefined
   let peerNetnsid: number | undefined
-  let master: number | undefined
   let carrier = false
-  let operUp = false
   parseAttributes(message.data.subarray(rt.__LENGTH_Link), ({ type, data }) => {
     if (type === IFLA_IFNAME) name = text(data)
     else if (type === IFLA_ADDRESS) mac = macFromBytes(data)
@@ -77,9 +70,7 @@ export function parseLink(message: NetlinkMessage): Link {
     else if (type === IFLA_IFALIAS) alias = text(data)
     else if (type === IFLA_LINK) peerIndex = data.readUInt32LE(0)
     else if (type === IFLA_LINK_NETNSID) peerNetnsid = data.readInt32LE(0)
-    else if (type === IFLA_MASTER) master = data.readUInt32LE(0)
     else if (type === IFLA_CARRIER) carrier = data[0] === 1
-    else if (type === IFLA_OPERSTATE) operUp = data[0] === IF_OPER_UP
     else if (type === IFLA_LINKINFO) {
       parseAttributes(data, (info) => {
         if (info.type === IFLA_INFO_KIND) kind = text(info.data)
@@ -102,9 +93,7 @@ export function parseLink(message: NetlinkMessage): Link {
     alias,
     peerIndex,
     peerNetnsid,
-    master,
     up: (flags & IFF_UP) !== 0,
     carrier,
-    operUp,
   }
 }

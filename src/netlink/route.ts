@@ -11,7 +11,7 @@ import {
   type Request,
 } from './message.ts'
 
-const { NEWROUTE, DELROUTE, GETROUTE } = rt.MessageType
+const { NEWROUTE, GETROUTE } = rt.MessageType
 
 const RTA_DST = 1
 const RTA_OIF = 4
@@ -29,11 +29,9 @@ const RTM_F_CLONED = 0x200
 const RTNH_LENGTH = 8
 
 export const RT_TABLE_MAIN = 254
-export const RT_TABLE_LOCAL = 255
 export const RT_SCOPE_UNIVERSE = 0
 export const RT_SCOPE_LINK = 253
 export const RT_SCOPE_HOST = 254
-export const RT_SCOPE_NOWHERE = 255
 
 export interface RouteChange {
   /** In words, for errors. */
@@ -124,16 +122,6 @@ export function addRoute(route: RouteChange): Request {
     type: NEWROUTE,
     flags: NLM_F_CREATE | (route.exclusive ? NLM_F_EXCL : NLM_F_APPEND),
     payload: message(route, scope, true),
-  }
-}
-
-/** Deletes a route, of whatever scope and origin. */
-export function deleteRoute(route: RouteChange): Request {
-  return {
-    what: `delete route ${route.text}`,
-    type: DELROUTE,
-    flags: 0,
-    payload: message(route, RT_SCOPE_NOWHERE, false),
   }
 }
 

@@ -1,5 +1,5 @@
 import { openSync } from 'node:fs'
-import { setns } from '../netlink/libc.ts'
+import { setns, unshareNet } from '../netlink/libc.ts'
 import { OWN_NETNS } from './reference.ts'
 
 let away = false
@@ -18,15 +18,27 @@ export function inside<T>(fd: number, fn: () => T extends PromiseLike<unknown> ?
   // Opened once: a thread's own namespace never changes, and this lies on the way of every wire.
   home ??= openSync(OWN_NETNS, 'r')
   setns(fd)
+  return returning(home, fn)
+}
+
+function returning<T>(to: number, fn: () => T): T {
   away = true
   try {
     return fn()
   } finally {
     try {
-      setns(home)
+      setns(to)
     } catch {
       process.abort()
     }
     away = false
   }
+}
+
+/** Runs `fn` with the calling thread in a new, empty namespace, which ends unless `fn` keeps hold of it. */
+export function insideNew<T>(fn: () => T extends PromiseLike<unknown> ? never : T): T {
+  if (away) throw new Error('inside() does not nest')
+  home ??= openSync(OWN_NETNS, 'r')
+  unshareNet()
+  return returning(home, fn)
 }

@@ -1,18 +1,10 @@
 /** Named namespaces, the same ones that `ip netns` makes, shows and deletes (iproute2, ip/ipnetns.c). */
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync } from 'node:fs'
-import {
-  MS_BIND,
-  MS_REC,
-  MS_SHARED,
-  mount,
-  SystemCallError,
-  setns,
-  unmountLazily,
-  unshareNet,
-} from '../netlink/libc.ts'
+import { MS_BIND, MS_REC, MS_SHARED, mount, SystemCallError, unmountLazily } from '../netlink/libc.ts'
 import { getLinkByName, setLink } from '../netlink/link.ts'
 import { errorCode } from '../netlink/socket.ts'
 import { NetnsError } from './error.ts'
+import { insideNew } from './inside.ts'
 import { Netns } from './netns.ts'
 import { checkNetnsName, NETNS_DIRECTORY, OWN_NETNS } from './reference.ts'
 
@@ -33,18 +25,8 @@ export function createNetns(name: string): void {
     if (errorCode(error) !== 'EEXIST') throw denied(name, error)
     throw new NetnsError('bad reference', name, 'a namespace of this name exists', 'choose another name')
   }
-  const home = openSync(OWN_NETNS, 'r')
   try {
-    unshareNet()
-    try {
-      mount(OWN_NETNS, file, 'none', MS_BIND)
-    } finally {
-      try {
-        setns(home)
-      } catch {
-        process.abort() // this thread would not know where it is
-      }
-    }
+    insideNew(() => mount(OWN_NETNS, file, 'none', MS_BIND))
     const netns = Netns.at(file)
     try {
       const [lo] = netns.socket.request(getLinkByName('lo'))
@@ -55,8 +37,6 @@ export function createNetns(name: string): void {
   } catch (error) {
     rmSync(file, { force: true })
     throw denied(name, error)
-  } finally {
-    closeSync(home)
   }
 }
 

@@ -19,11 +19,11 @@ export class Netns {
   readonly cookie: string
   readonly isOwn: boolean
 
-  private constructor(path: string, fd: number, isOwn: boolean) {
+  private constructor(path: string, fd: number, isOwn: boolean, isCurrent = isOwn) {
     this.path = path
     this.fd = fd
     this.isOwn = isOwn
-    this.socket = isOwn ? new NetlinkSocket() : inside(fd, () => new NetlinkSocket())
+    this.socket = isCurrent ? new NetlinkSocket() : inside(fd, () => new NetlinkSocket())
     try {
       this.cookie = readCookie(path, this.socket.fd)
     } catch (error) {
@@ -59,6 +59,11 @@ export class Netns {
   /** For messages. */
   get label(): string {
     return this.isOwn ? "the host's namespace" : this.path
+  }
+
+  /** The namespace that the thread is in at the moment, for use inside another one. */
+  static current(): Netns {
+    return new Netns(OWN_NETNS, openNamespaceFile(OWN_NETNS), false, true)
   }
 
   /** Runs a synchronous function with the thread inside the namespace. */

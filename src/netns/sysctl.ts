@@ -3,6 +3,7 @@
  * Slash form throughout, for interface names may hold dots.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { errorCode } from '../netlink/socket.ts'
 import { step } from '../netlink/steps.ts'
 
 /** The parts below /proc/sys, for example `['net', 'ipv4', 'conf', 'eth0.5', 'arp_notify']`. */
@@ -22,7 +23,9 @@ export function readSysctl(path: SysctlPath): string | undefined {
   try {
     return readFileSync(fileOf(path), 'utf8').trim()
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    // EIO: a secret that was never set
+    const code = errorCode(error)
+    if (code === 'ENOENT' || code === 'EIO') return undefined
     throw error
   }
 }

@@ -1,4 +1,5 @@
 /** ADD: refuse what can be refused, write down what will be done, do it or undo all of it. */
+import { parseArgs } from '../cni/args.ts'
 import { CniError, Code } from '../cni/error.ts'
 import { findPlugin } from '../cni/exec.ts'
 import { isExpressible, type Result } from '../cni/result.ts'
@@ -7,7 +8,7 @@ import { WireError } from '../koko/error.ts'
 import { findLinkByIndex } from '../koko/inspect.ts'
 import { lock } from '../koko/lock.ts'
 import { bootId, Netns, openIfSame } from '../netns/netns.ts'
-import { type AttachmentRecord, argsOf, type Context, identify, modeOf, openState } from './attachment.ts'
+import { type AttachmentRecord, type Context, identify, modeOf, openState } from './attachment.ts'
 import type { Driver, Made, Prepared } from './driver.ts'
 import { hostDriver } from './host.ts'
 import { type IpamCall, ipamAdd, ipamCallOf, needsLink } from './ipam.ts'
@@ -31,7 +32,7 @@ const DRIVERS: Readonly<Record<ReturnType<typeof modeOf>, Driver>> = {
 export async function add(call: CniCall): Promise<Result> {
   refuseOwnNetns(call)
   const conf = parseNetconf(call.conf)
-  const args = argsOf(call, true)
+  const args = parseArgs(call.args)
   const prev = parsePrevResult(conf.prevResult, call.version)
   const identity = identify(call.network, call.containerID, conf.ifName || call.ifName, call.ifName)
   const ipam = ipamOf(call, conf, identity.ifName)

@@ -1,5 +1,4 @@
 /** An attachment: CNI's (network, containerID, ifName), where it is recorded, and what the record says. */
-import { parseArgs, parseArgsLeniently } from '../cni/args.ts'
 import type { CniCall } from '../cni/serve.ts'
 import type { EndSpec } from '../koko/endpoint.ts'
 import type { LinkRecord } from '../koko/link-record.ts'
@@ -118,10 +117,6 @@ export interface Context {
   readonly state: State
   readonly host: Netns
   readonly netns: Netns
-}
-
-export function argsOf(call: CniCall, strict: boolean): ReadonlyMap<string, string> {
-  return strict ? parseArgs(call.args) : parseArgsLeniently(call.args)
 }
 
 export function openRendezvous(state: State, host: Netns): Rendezvous {

@@ -1,7 +1,7 @@
 /** GC: removes every attachment of the network that the runtime no longer knows. */
 import * as z from 'zod/mini'
 import { CniError, Code } from '../cni/error.ts'
-import { describeIssues } from '../cni/result.ts'
+import { describeIssues } from '../cni/issues.ts'
 import type { CniCall } from '../cni/serve.ts'
 import { linkKeyOf } from '../koko/link-record.ts'
 import { sweepLocks, tryLock } from '../koko/lock.ts'

@@ -17,9 +17,10 @@ import { getLinkByName } from '../netlink/link.ts'
 import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, reconfigure, type Setup } from './driver.ts'
+import { containerEnd, hostEnd } from './ends.ts'
 import { addMasquerade } from './masquerade.ts'
 import { ipamType } from './netconf.ts'
-import { type Assigned, assignedByConf, baseSpec, containerEnd, hostEnd, requestedMac } from './wanted.ts'
+import { type Assigned, assignedByConf, baseSpec, requestedMac } from './wanted.ts'
 
 const HOST_NAME_TRIES = 10
 

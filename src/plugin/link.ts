@@ -1,24 +1,18 @@
 /** Link mode: two containers of one network meet by a link name. */
+
 import { CniError, Code } from '../cni/error.ts'
-import { parseCidr } from '../koko/cidr.ts'
+import { ipOf, parseCidr } from '../koko/cidr.ts'
 import { DEFAULT_MTU, type EndSpec, type RouteSpec } from '../koko/endpoint.ts'
 import { invalid } from '../koko/error.ts'
 import { parseMac, randomMac } from '../koko/mac.ts'
 import { validateEnd } from '../koko/validate.ts'
 import { refuseTaken } from '../koko/wire.ts'
+import { RT_SCOPE_LINK } from '../netlink/route.ts'
 import { type Context, newRecord, openRendezvous, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, type Setup } from './driver.ts'
+import { firstGateway, resolveRoutes } from './ends.ts'
 import { type EndConf, type GivenAddress, givenAddresses, ipamType } from './netconf.ts'
-import {
-  type Assigned,
-  assignedByConf,
-  baseSpec,
-  firstGateway,
-  requestedMac,
-  resolveRoutes,
-} from './wanted.ts'
-
-const SCOPE_LINK = 253
+import { type Assigned, assignedByConf, baseSpec, requestedMac } from './wanted.ts'
 
 interface ChosenEnd {
   readonly labels: readonly [string, string] | null
@@ -129,10 +123,10 @@ function linkRoutes(assigned: Assigned, other: readonly GivenAddress[], name: st
     const given = firstGateway(assigned.addresses)(family)
     if (given !== undefined) return given
     const peer = other.find(({ address }) => parseCidr(address).family === family)
-    return peer?.address.slice(0, peer.address.lastIndexOf('/'))
+    return peer && ipOf(peer.address)
   }
   return resolveRoutes(assigned.routes, gatewayOf).map((route) => {
-    if (route.gw === undefined && (route.scope ?? 0) < SCOPE_LINK) {
+    if (route.gw === undefined && (route.scope ?? 0) < RT_SCOPE_LINK) {
       throw invalid(
         `route ${route.dst} on link ${name} has no gateway`,
         'give it "gw": the other end\'s address, or "scope": 253 for a route that ends on the link',

@@ -1,7 +1,8 @@
 /** nugator's network configuration: what each key may be, and what is taken when it is absent. */
 import * as z from 'zod/mini'
 import { CniError, Code } from '../cni/error.ts'
-import { type Dns, describeIssues } from '../cni/result.ts'
+import { describeIssues } from '../cni/issues.ts'
+import type { Dns } from '../cni/result.ts'
 import type { RouteSpec } from '../koko/endpoint.ts'
 
 const route = z.object({

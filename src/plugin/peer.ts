@@ -7,8 +7,9 @@ import { Netns } from '../netns/netns.ts'
 import { parseReference } from '../netns/reference.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, reconfigure, type Setup } from './driver.ts'
+import { plainEnd } from './ends.ts'
 import { ipamType } from './netconf.ts'
-import { type Assigned, assignedByConf, baseSpec, plainEnd, requestedMac } from './wanted.ts'
+import { type Assigned, assignedByConf, baseSpec, requestedMac } from './wanted.ts'
 
 type PeerConf = NonNullable<Context['conf']['peer']>
 

@@ -13,15 +13,8 @@ import { validateEnd, validatePair } from '../../src/koko/validate.ts'
 import { parseReference } from '../../src/netns/reference.ts'
 import { type EndConf, ipamType, type Netconf, parseNetconf, resultDns } from '../../src/plugin/netconf.ts'
 import { report } from '../../src/plugin/report.ts'
-import {
-  assignedByConf,
-  baseSpec,
-  containerEnd,
-  hostEnd,
-  plainEnd,
-  requestedMac,
-  withIpam,
-} from '../../src/plugin/wanted.ts'
+import { containerEnd, hostEnd, plainEnd } from '../../src/plugin/ends.ts'
+import { assignedByConf, baseSpec, requestedMac, withIpam } from '../../src/plugin/wanted.ts'
 import { hostileConf, hostileEnv, hostileStdin } from './rig/hostile-input.ts'
 import { answerProblems } from './rig/verdict.ts'
 
