@@ -12,15 +12,18 @@ export interface Netns {
 export class Ground {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'ngt-bench-'))
   readonly #namespaces: string[] = []
+  readonly #name: string
 
-  constructor() {
+  /** @param name tells two grounds of one process apart */
+  constructor(name = 'ground') {
+    this.#name = name
     process.once('exit', () => this.remove())
     // Without a handler a signal ends the process before the 'exit' event.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
   }
 
   netns(label: string): Netns {
-    const name = `ngt-bench-${process.pid}-${label}`
+    const name = `ngt-bench-${process.pid}-${this.#name}-${label}`
     run('ip', ['netns', 'add', name])
     this.#namespaces.push(name)
     run('ip', ['-n', name, 'link', 'set', 'lo', 'up'])

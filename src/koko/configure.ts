@@ -12,7 +12,6 @@ import { routeText } from './endpoint.ts'
 import { linkLocalOf } from './mac.ts'
 import { setTxOffload } from './offload.ts'
 
-const LOOPBACK_INDEX = 1
 /** What the kernel says where IPv6 is compiled out, disabled, or the MTU too small for it; and if it was quicker. */
 const NO_IPV6 = ['EACCES', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL', 'ENODEV', 'EEXIST']
 
@@ -64,13 +63,10 @@ export function applySettings(netns: Netns, end: EndSpec): void {
 export function configureRequests(index: number, end: EndSpec, alias: string): Request[] {
   const ownLinkLocal = end.addresses.some(({ address }) => /^fe[89ab]/i.test(address))
   return [
-    { ...setLink(index, { automaticLinkLocal: false }, end.ifName), tolerate: NO_IPV6 },
-    setLink(index, { up: true, alias }, end.ifName),
     ...(ownLinkLocal ? [] : [linkLocal(index, end.mac)]),
+    setLink(index, { up: true, alias }, end.ifName),
     ...end.addresses.map((spec) => addAddress(addressChange(index, spec))),
     ...end.routes.map((spec) => addRoute(routeChange(index, spec))),
-    // A namespace with a wire wants its loopback; it is interface 1 of every namespace (net/core/dev.c).
-    setLink(LOOPBACK_INDEX, { up: true }, 'lo'),
   ]
 }
 

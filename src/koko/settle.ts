@@ -9,7 +9,16 @@ import { findLink, findLinkByIndex } from './inspect.ts'
 import { type LinkEnd, type LinkRecord, linkKeyOf, parkedSpec } from './link-record.ts'
 import { aliasOf, isMarkedOrNewborn, LIVE_GROUP } from './marks.ts'
 import { arePeers, type Found } from './peers.ts'
-import { applyWire, configure, park, planWire, prepare, refuseTakenName, type WireEnd } from './wire.ts'
+import {
+  applyWire,
+  configure,
+  park,
+  planWire,
+  prepare,
+  raiseLoopback,
+  refuseTakenName,
+  type WireEnd,
+} from './wire.ts'
 
 interface Place {
   readonly end: LinkEnd
@@ -138,6 +147,7 @@ function build([a, b]: readonly [Place, Place], alias: string): void {
   const wire = applyWire(planWire(anchor.wanted, other.wanted, alias))
   anchor.index = wire.anchor
   other.index = wire.other
+  for (const { wanted } of [a, b]) if (!wanted.parked) raiseLoopback(wanted.netns)
 }
 
 /** Moves one end of an existing pair to where it belongs, if it is not there. The other end is not touched. */
@@ -164,6 +174,7 @@ function put(work: Work, place: Place): void {
   place.index = index
   prepare(wanted)
   configure(wanted, index, work.alias)
+  if (!wanted.parked) raiseLoopback(wanted.netns)
 }
 
 /** In one message with the move: nothing that a container's root set on the end comes along. */

@@ -15,6 +15,9 @@ import { invalid, WireError } from './error.ts'
 import { LIVE_GROUP } from './marks.ts'
 import { validateEnd, validatePair } from './validate.ts'
 
+/** In every namespace (net/core/dev.c, dev_index_reserve; net/core/net_namespace.c). */
+const LOOPBACK_INDEX = 1
+
 export interface WireEnd {
   readonly netns: Netns
   readonly spec: EndSpec
@@ -122,6 +125,11 @@ export function configure({ netns, spec, parked }: WireEnd, index: number, alias
       'is the address taken?',
     )
   }
+}
+
+/** A namespace with a wire wants its loopback. */
+export function raiseLoopback(netns: Netns): void {
+  netns.socket.request(setLink(LOOPBACK_INDEX, { up: true }, 'lo'))
 }
 
 function create({ anchor, other, alias }: WirePlan): Wire {

@@ -115,16 +115,24 @@ export interface LinkChange {
 }
 
 /** Changes the interface of this ifindex, as `ip link set` does. */
-export function setLink(index: number, change: LinkChange, label = `interface ${index}`): Request {
+export function setLink(
+  index: number,
+  change: LinkChange,
+  label = `interface ${index}`,
+  tolerate: readonly string[] = [],
+): Request {
   const { name, mac, mtu, txQueueLength, alias, group, up, netnsFd, automaticLinkLocal, plain } = change
   const mask: rt.DeviceFlags = {
     ...(up === undefined ? {} : { up: true }),
     ...(plain ? { noarp: true, promisc: true, allmulti: true } : {}),
   }
   return {
-    what: `set ${label} ${describe(change)}`,
+    get what() {
+      return `set ${label} ${describe(change)}` // only if it fails
+    },
     type: SETLINK,
     flags: 0,
+    tolerate,
     payload: attributes((out) => {
       out.emit(rt.formatLink({ index, flags: up ? { up: true } : {}, change: mask }))
       if (netnsFd !== undefined) out.push(IFLA_NET_NS_FD, putU32(netnsFd))

@@ -1,11 +1,13 @@
 /** Netlink messages as bytes: header, flags, ACKs with their extended text (RFC 3549, linux/netlink.h). */
 import {
   AttrStream,
-  formatMessage,
+  countLength,
   HEADER_LENGTH,
   type NetlinkMessage,
   parseAttributes,
   parseMessages,
+  writeU16,
+  writeU32,
 } from 'netlink/dist/structs.js'
 import { errnoName } from './libc.ts'
 
@@ -39,19 +41,27 @@ export interface Request<Reply = never> {
   readonly parse?: (message: NetlinkMessage) => Reply | undefined
 }
 
-/** The message as one buffer, padded to four bytes so that another can follow it in the same send. */
-export function encode(request: Request<unknown>, seq: number): Buffer {
-  const bytes = Buffer.concat(
-    formatMessage({
-      type: request.type,
-      flags: request.flags | NLM_F_REQUEST,
-      seq,
-      port: 0,
-      data: [...request.payload],
-    }),
-  )
-  const rest = -bytes.length & 3
-  return rest === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(rest)])
+const aligned = (length: number) => (length + 3) & ~3
+
+/** The requests as one buffer for one send, numbered from `seq` on, each with `flags` besides its own. */
+export function encode(requests: readonly Request<unknown>[], seq: number, flags: number): Buffer {
+  const lengths = requests.map(({ payload }) => HEADER_LENGTH + countLength([...payload]))
+  const bytes = Buffer.alloc(lengths.reduce((sum, length) => sum + aligned(length), 0))
+  let start = 0
+  for (const [index, request] of requests.entries()) {
+    const length = lengths[index] ?? 0
+    writeU32.call(bytes, length, start)
+    writeU16.call(bytes, request.type, start + 4)
+    writeU16.call(bytes, request.flags | flags | NLM_F_REQUEST, start + 6)
+    writeU32.call(bytes, seq + index, start + 8)
+    let at = start + HEADER_LENGTH
+    for (const part of request.payload) {
+      bytes.set(part, at)
+      at += part.length
+    }
+    start += aligned(length)
+  }
+  return bytes
 }
 
 /** An attribute stream built by `fill`, as payload. */
@@ -67,8 +77,11 @@ export interface Ack {
   readonly text: string | undefined
 }
 
+const SUCCESS: Ack = { code: undefined, text: undefined }
+
 /** Reads an NLMSG_ERROR (or NLMSG_DONE carrying an errno): the `netlink` package leaves its attributes out. */
 export function parseAck(message: NetlinkMessage): Ack {
+  if (message.data.length >= 4 && message.data.readInt32LE(0) === 0) return SUCCESS
   const errno = message.data.length >= 4 ? -message.data.readInt32LE(0) : 0
   const code = errno === 0 ? undefined : errnoName(errno)
   if (message.type !== NLMSG_ERROR || (message.flags & NLM_F_ACK_TLVS) === 0) return { code, text: undefined }

@@ -104,8 +104,9 @@ export class NetlinkSocket {
   /** All answers to a dump request; an interrupted dump (NLM_F_DUMP_INTR) is asked again. @throws NetlinkError */
   dump<Reply>(request: Request<Reply>): Reply[] {
     for (let attempt = 1; ; attempt += 1) {
-      const seq = this.#nextSeq()
-      this.#write(encode({ ...request, flags: request.flags | NLM_F_DUMP }, seq))
+      const seq = this.#seq
+      this.#seq += 1
+      this.#write(encode([request], seq, NLM_F_DUMP))
       const replies: Reply[] = []
       let interrupted = false
       for (const message of this.#readUntilDone(seq, request.what)) {
@@ -125,11 +126,10 @@ export class NetlinkSocket {
     if (requests.length === 0) return []
     const first = this.#seq
     // NLM_F_ACK on every request: one with an answer of its own is then surely complete, too.
-    const bytes = requests.map((request) =>
-      encode({ ...request, flags: request.flags | NLM_F_ACK }, this.#nextSeq()),
-    )
+    const bytes = encode(requests, first, NLM_F_ACK)
+    this.#seq += requests.length
     if (stepping && requests.some(changes)) step()
-    this.#write(Buffer.concat(bytes))
+    this.#write(bytes)
     const replies: Reply[][] = requests.map(() => [])
     const acks: (Ack | undefined)[] = requests.map(() => undefined)
     let open = requests.length
@@ -153,12 +153,6 @@ export class NetlinkSocket {
       if (ack?.code === undefined || request.tolerate?.includes(ack.code)) return { replies: own }
       return { error: new NetlinkError(request.what, ack.code, ack.text), replies: own }
     })
-  }
-
-  #nextSeq(): number {
-    const seq = this.#seq
-    this.#seq += 1
-    return seq
   }
 
   #write(bytes: Buffer): void {

@@ -7,6 +7,7 @@ import { validateEnd, validateIfName } from '../koko/validate.ts'
 import {
   applyWire,
   planWire,
+  raiseLoopback,
   refuseTaken,
   refuseTakenAddresses,
   refuseTakenName,
@@ -69,6 +70,7 @@ export const hostDriver: Driver = {
       let ends = assigned === undefined ? bare : endsOf(assigned)
       refuseTakenAddresses({ netns, spec: ends.container })
       const wire = applyWire(planEnds(ctx, ends))
+      raiseLoopback(netns)
       if (assigned === undefined) {
         assigned = await setup.assign(conf)
         ends = endsOf(assigned)

@@ -2,7 +2,7 @@
 import { DEFAULT_MTU, type EndSpec } from '../koko/endpoint.ts'
 import { invalid } from '../koko/error.ts'
 import { parseMac, randomMac } from '../koko/mac.ts'
-import { applyWire, planWire, refuseTaken, refuseTakenAddresses } from '../koko/wire.ts'
+import { applyWire, planWire, raiseLoopback, refuseTaken, refuseTakenAddresses } from '../koko/wire.ts'
 import { Netns } from '../netns/netns.ts'
 import { parseReference } from '../netns/reference.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
@@ -59,6 +59,7 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     let own = assigned === undefined ? { ...base, addresses: [], routes: [] } : ownOf(assigned)
     refuseTakenAddresses({ netns, spec: own })
     const wire = applyWire(plan(own))
+    for (const end of [netns, peer]) raiseLoopback(end)
     if (assigned === undefined) {
       assigned = await setup.assign(conf)
       own = ownOf(assigned)

@@ -75,12 +75,12 @@ t.test('the runtime may give any address', async (t) => {
   await nothingLeft(t, host, [netns.name])
 })
 
-t.test('the host reaches an address without a gateway', async (t) => {
+// Over IPv6 it cannot be: the kernel tells neighbours only of the addresses of the very interface they ask at.
+t.test('the host reaches an IPv4 address without a gateway', async (t) => {
   const host = newHost(t)
   for (const line of [
     'link add up0 type veth peer name up1',
     'addr add 198.51.100.2/24 dev up0',
-    'addr add 2001:db8:5::2/64 dev up0 nodad',
     'link set up0 up',
     'link set up1 up',
   ]) {
@@ -89,10 +89,9 @@ t.test('the host reaches an address without a gateway', async (t) => {
   const { netns, later } = await attach(t, host, {
     ...CONF,
     addresses: GIVEN.map(({ address }) => ({ address })),
-    routes: [{ dst: '198.51.100.0/24' }, { dst: '2001:db8:5::/64' }],
+    routes: [{ dst: '198.51.100.0/24' }],
   })
-  t.ok(await host.ping(host.name, '10.9.0.2'), 'over IPv4')
-  t.ok(await host.ping(host.name, 'fd00:9::2'), 'over IPv6')
+  t.ok(await host.ping(host.name, '10.9.0.2'))
   t.ok(await host.ping(netns.name, '198.51.100.2'), 'and the other way')
   silent(t, await later('CHECK'))
   silent(t, await later('DEL'))
