@@ -17,6 +17,8 @@ export interface Occupant {
   readonly owner: string
   /** In words, for messages. */
   readonly who: string
+  /** What the caller knows the attachment by; only handed back. */
+  readonly id: string
   readonly path: string
   readonly cookie: string
   readonly spec: EndSpec

@@ -17,8 +17,9 @@ import { refuseTaken } from './wire.ts'
 
 export interface Joining extends Request {
   readonly link: LinkIdentity
-  /** Key of the attachment. */
+  /** Key of the attachment, and what the caller knows it by. */
   readonly owner: string
+  readonly id: string
   readonly netns: Netns
   readonly spec: Omit<EndSpec, 'mac' | 'mtu'>
   /** Only what was asked for: otherwise the link's and the end's own hold. */
@@ -65,8 +66,8 @@ export class Rendezvous {
       this.#validate(record, slot, spec, joining)
       end.mac = mac
       const { path, cookie } = joining.netns
-      const { owner, who } = joining
-      end.occupant = { owner, who, path, cookie, spec, index: null, leaving: false }
+      const { owner, who, id } = joining
+      end.occupant = { owner, who, id, path, cookie, spec, index: null, leaving: false }
       const save = () => this.#records.write(key, record)
       save()
       try {
@@ -91,21 +92,28 @@ export class Rendezvous {
    * kernel took it along with a dead container; after the last one the link is gone.
    *
    * @param hostCookie the namespace that was the host's when the end was taken
+   * @returns false if nothing is known of the link
    */
-  async detach(identity: LinkIdentity, owner: string, hostCookie = this.#host.cookie): Promise<void> {
+  async detach(identity: LinkIdentity, owner: string, hostCookie = this.#host.cookie): Promise<boolean> {
     const key = linkKeyOf(hostCookie, identity)
     const held = await lock(this.#lockDirectory, key)
     try {
       const record = this.#load(key)
       if (record === undefined) this.#records.remove(key)
       else if (this.#markDebris(record, owner)) this.#settleAndRecord(key, record)
+      return record !== undefined
     } finally {
       held.release()
     }
   }
 
-  /** Gives up every end, of any link of the network on this host, whose attachment does not stand. For GC. */
-  async sweep(network: string): Promise<void> {
+  /**
+   * Gives up every end of the network's links on this host whose attachment does not stand or is stale. For GC.
+   *
+   * @returns the attachments that were stale
+   */
+  async sweep(network: string, isStale: (id: string) => boolean): Promise<string[]> {
+    const owners: string[] = []
     for (const key of this.#records.keys()) {
       const first = this.#records.read(key)
       if (typeof first === 'object' && first.network !== network) continue
@@ -113,13 +121,19 @@ export class Rendezvous {
       try {
         const record = this.#load(key)
         if (record === undefined) this.#records.remove(key)
-        else if (record.host === this.#host.cookie && this.#markDebris(record, '')) {
-          this.#settleAndRecord(key, record)
+        else if (record.host === this.#host.cookie) {
+          const stale = record.ends.map(({ occupant }) => occupant).filter((one) => one && isStale(one.id))
+          for (const occupant of stale.filter((one) => one !== null)) {
+            occupant.leaving = true
+            owners.push(occupant.owner)
+          }
+          if (this.#markDebris(record, '')) this.#settleAndRecord(key, record)
         }
       } finally {
         held.release()
       }
     }
+    return owners
   }
 
   /** The record as it stands, for CHECK. */
@@ -197,12 +211,17 @@ export class Rendezvous {
   #settleAndRecord(key: string, record: LinkRecord): void {
     const save = () => attempt(record, () => this.#records.write(key, record))
     save()
+    let cleared = false
     try {
-      if (settle(record, this.#host, save)) this.#records.write(key, record)
+      const held = settle(record, this.#host, save, () => {
+        cleared = true
+      })
+      // Unsaved, an occupant that has left is debris to the next step on the link.
+      if (held) save()
       else this.#records.remove(key)
     } catch (error) {
       const survivors = record.ends.some(({ occupant }) => occupant !== null && !occupant.leaving)
-      if (!survivors) throw error
+      if (!survivors || !cleared) throw error
       attempt(record, () => {
         throw error
       })

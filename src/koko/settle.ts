@@ -2,6 +2,7 @@
  * Brings the kernel to what a link record says, from wherever a killed process or a dead container left it:
  * each end in its container or parked, the pair remade if the kernel took it, and gone if nobody holds it.
  */
+import { NetlinkError } from '../netlink/error.ts'
 import { deleteAltNames, deleteLink, setLink } from '../netlink/link.ts'
 import { type Netns, openIfSame } from '../netns/netns.ts'
 import { WireError } from './error.ts'
@@ -37,16 +38,23 @@ interface Work {
   readonly key: string
   readonly alias: string
   readonly save: () => void
+  readonly cleared: () => void
 }
 
 /**
  * @param save writes the record; called before the pair is made anew
+ * @param cleared called when what was there of the pair is gone: only the healing of the other end can fail then
  * @returns true if somebody holds an end, false if the link is gone
  * @throws NetlinkError, WireError, NetnsError
  */
-export function settle(record: LinkRecord, host: Netns, save: () => void): boolean {
+export function settle(
+  record: LinkRecord,
+  host: Netns,
+  save: () => void,
+  cleared: () => void = () => {},
+): boolean {
   const key = linkKeyOf(record.host, record)
-  const work = { record, host, key, alias: aliasOf(key, `${record.network}/${record.name}`), save }
+  const work = { record, host, key, alias: aliasOf(key, `${record.network}/${record.name}`), save, cleared }
   const homes: (Netns | undefined)[] = []
   try {
     for (const { occupant } of record.ends) {
@@ -106,7 +114,11 @@ function arrange(work: Work, places: readonly [Place, Place]): void {
   if (!record.building && a !== undefined && b !== undefined && arePeers(a, b)) {
     const leaving = places.filter(({ wanted }) => wanted.parked)
     const staying = places.filter(({ wanted }) => !wanted.parked)
-    if (tryEach(leaving, (place) => put(work, place)).length === 0) {
+    const errors = tryEach(leaving, (place) => put(work, place))
+    // Only for a name that the host already has; whatever else fails may not fail the next time.
+    const other = errors.find((error) => !isTaken(error))
+    if (other !== undefined) throw other
+    if (errors.length === 0) {
       const [error] = tryEach(staying, (place) => put(work, place))
       if (error !== undefined) throw error
       return
@@ -115,8 +127,14 @@ function arrange(work: Work, places: readonly [Place, Place]): void {
   record.building = true // what a process killed from here on leaves of the pair may be half made
   work.save()
   destroy(places)
+  work.cleared()
   build(places, work.alias)
   record.building = false
+}
+
+function isTaken(error: unknown): boolean {
+  if (error instanceof WireError) return error.problem === 'exists'
+  return error instanceof NetlinkError && error.code === 'EEXIST'
 }
 
 /** One that fails does not stop the others. @returns what was thrown */

@@ -38,8 +38,15 @@ export async function gc(call: CniCall): Promise<void> {
     for (const key of new Set([...state.attachments.keys(), ...state.pending.keys()])) {
       await attempt(() => collect(call, state, host, key, isValid))
     }
-    await attempt(() => openRendezvous(state, host).sweep(call.network))
+    await attempt(async () => {
+      const stale = (id: string) => !isValid(...parseId(id))
+      for (const owner of await openRendezvous(state, host).sweep(call.network, stale)) {
+        state.attachments.remove(owner) // one too damaged to be told by itself
+        state.pending.remove(owner)
+      }
+    })
     await attempt(() => collectUnrecorded(call, conf, state, host, isValid))
+    await attempt(async () => dropDamaged(state, host))
   } finally {
     host.close()
   }
@@ -70,6 +77,12 @@ function readValid(call: CniCall, conf: Netconf): IsValid {
     (parsed.data ?? []).map(({ containerID, ifname }) => JSON.stringify([containerID, ifname])),
   )
   return (containerID, cniIfName) => valid.has(JSON.stringify([containerID, cniIfName]))
+}
+
+/** What `link.ts` wrote: container ID and CNI_IFNAME. */
+function parseId(id: string): [string, string] {
+  const [containerID = '', cniIfName = '']: string[] = JSON.parse(id)
+  return [containerID, cniIfName]
 }
 
 /** Removes one recorded attachment if it is of this network and host, not valid, and nobody works on it. */
@@ -108,6 +121,17 @@ async function collect(
   } finally {
     held.release()
   }
+}
+
+/** Records that say nothing any more, and whose attachment no link and no interface of the host knows. */
+function dropDamaged(state: State, host: Netns): void {
+  const damaged = state.attachments.keys().filter((key) => state.attachments.read(key) === 'damaged')
+  if (damaged.length === 0) return
+  const links = state.links.keys().map((key) => state.links.read(key))
+  const occupants = links.flatMap((link) => (typeof link === 'object' ? link.ends : []))
+  const known = new Set(occupants.map(({ occupant }) => occupant?.owner))
+  for (const link of host.socket.dump(listLinks())) known.add(parseAlias(link.alias)?.key)
+  for (const key of damaged) if (!known.has(key)) state.attachments.remove(key)
 }
 
 function isStale(record: AttachmentRecord, call: CniCall, host: Netns, isValid: IsValid): boolean {

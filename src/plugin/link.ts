@@ -57,6 +57,7 @@ export const linkDriver: Driver = {
           labels: chosen.labels,
           label: chosen.label,
           owner: identity.key,
+          id: JSON.stringify([identity.containerID, call.ifName]),
           who: `container ${identity.containerID} (${identity.ifName})`,
           netns,
           spec: specOf(assigned),

@@ -64,8 +64,8 @@ export async function undo(removal: Removal): Promise<Failure[]> {
 /** Gives up the end; one that the link's own record no longer knows is known by the attachment's. */
 async function leaveLink({ identity, record, state, host }: Removal, name: string): Promise<void> {
   const link = { network: identity.network, name }
-  await openRendezvous(state, host).detach(link, identity.key, record?.host)
-  if (record === undefined || record.own.index === null) return
+  const known = await openRendezvous(state, host).detach(link, identity.key, record?.host)
+  if (known || record === undefined || record.own.index === null) return
   const netns = openIfSame(record.own.path, record.own.cookie)
   try {
     const left = netns && findLinkByIndex(netns, record.own.index)

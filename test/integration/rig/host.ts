@@ -37,6 +37,7 @@ export interface Call {
 
 export interface CniResult extends CommandResult {
   /** stdout parsed; undefined if stdout was empty. */
+  // biome-ignore lint/suspicious/noExplicitAny: what it holds is what the tests ask
   json: any
 }
 
@@ -149,6 +150,7 @@ export class Host {
   }
 
   /** `ip -j …` inside a namespace, parsed. */
+  // biome-ignore lint/suspicious/noExplicitAny: what it holds is what the tests ask
   async ip(netns: string, ...args: string[]): Promise<any> {
     const text = await this.exec('ip', ['-j', ...args], netns)
     return text.trim() === '' ? [] : JSON.parse(text)
