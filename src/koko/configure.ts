@@ -62,15 +62,17 @@ export function applySettings(netns: Netns, end: EndSpec): void {
 /** Mark, up, addresses, routes. */
 export function configureRequests(index: number, end: EndSpec, alias: string): Request[] {
   const ownLinkLocal = end.addresses.some(({ address }) => /^fe[89ab]/i.test(address))
+  // An end for IPv4 alone is left to the kernel, which makes one in its own time.
+  const wantsLinkLocal = !ownLinkLocal && (wantsIpv6(end) || end.addresses.length === 0)
   return [
-    ...(ownLinkLocal ? [] : [linkLocal(index, end.mac)]),
+    ...(wantsLinkLocal ? [linkLocal(index, end.mac)] : []),
     setLink(index, { up: true, alias }, end.ifName),
     ...end.addresses.map((spec) => addAddress(addressChange(index, spec))),
     ...end.routes.map((spec) => addRoute(routeChange(index, spec))),
   ]
 }
 
-/** The address the kernel would have made, but without the wait; nothing where IPv6 is off. */
+/** The address the kernel would have made, before it does, and without its wait; nothing where IPv6 is off. */
 function linkLocal(index: number, mac: string): Request {
   return {
     ...addAddress({ index, bytes: linkLocalOf(mac), prefix: 64, text: 'link-local', scope: RT_SCOPE_LINK }),
