@@ -29,8 +29,9 @@ export interface End {
 }
 
 /**
- * One wire by the engine, as the floor makes it: from opening the namespaces to closing them, every ACK read. The
- * engine also validates, marks both ends and gives each its link-local address, which the floor does not.
+ * One wire by the engine, as the floor makes it: from opening the namespaces to closing them, every ACK read, IPv4
+ * alone (the link-local addresses are left to the kernel on both sides). The engine also validates and marks both
+ * ends and sets their MAC addresses, which the floor does not.
  */
 export function wireOnce(a: End, b: End): void {
   const anchor = Netns.at(a.netns)

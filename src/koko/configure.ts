@@ -62,8 +62,7 @@ export function applySettings(netns: Netns, end: EndSpec): void {
 /** Mark, up, addresses, routes. */
 export function configureRequests(index: number, end: EndSpec, alias: string): Request[] {
   const ownLinkLocal = end.addresses.some(({ address }) => /^fe[89ab]/i.test(address))
-  // An end for IPv4 alone is left to the kernel, which makes one in its own time.
-  const wantsLinkLocal = !ownLinkLocal && (wantsIpv6(end) || end.addresses.length === 0)
+  const wantsLinkLocal = !ownLinkLocal && (end.readyLinkLocal || wantsIpv6(end))
   return [
     ...(wantsLinkLocal ? [linkLocal(index, end.mac)] : []),
     setLink(index, { up: true, alias }, end.ifName),

@@ -33,6 +33,11 @@ export interface EndSpec {
   readonly txQueueLength: number
   readonly addresses: readonly AddressSpec[]
   readonly routes: readonly RouteSpec[]
+  /**
+   * An IPv6 link-local address that is usable at once, also on an end for IPv4 alone. Otherwise the kernel makes one
+   * there, which it probes for a second or two.
+   */
+  readonly readyLinkLocal?: true
   /** TX checksum offload; the kernel's default if absent. */
   readonly txOffload?: boolean
   /** Slash paths below /proc/sys, of this interface only: `net/ipv4/conf/eth0/arp_notify`. */

@@ -45,6 +45,7 @@ export const hostDriver: Driver = {
       mac: randomMac(),
       mtu,
       txQueueLength: DEFAULT_TX_QUEUE_LENGTH,
+      readyLinkLocal: true as const,
       ...(base.txOffload === undefined ? {} : { txOffload: base.txOffload }),
       ...acceptNoAdvertisements(ifName),
     }

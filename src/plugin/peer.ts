@@ -40,6 +40,7 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     mac: peerConf.mac ? parseMac(peerConf.mac) : randomMac(),
     mtu,
     txQueueLength: base.txQueueLength,
+    readyLinkLocal: true,
     ...(base.txOffload === undefined ? {} : { txOffload: base.txOffload }),
     // What the runtime requests concerns the container's own end only.
     ...plainEnd(assignedByConf({ ...conf, runtimeConfig: null, args: null }, peerConf)),

@@ -100,9 +100,10 @@ function macOfArgs(mac: string): string {
 export function baseSpec(
   conf: Netconf,
   ifName: string,
-): Pick<EndSpec, 'ifName' | 'txQueueLength' | 'txOffload' | 'sysctls'> {
+): Omit<EndSpec, 'mac' | 'mtu' | 'addresses' | 'routes'> {
   return {
     ifName,
+    readyLinkLocal: true,
     txQueueLength: conf.qlen ?? DEFAULT_TX_QUEUE_LENGTH,
     ...(typeof conf.txOffload === 'boolean' ? { txOffload: conf.txOffload } : {}),
     ...(conf.sysctl ? { sysctls: sysctlPaths(conf.sysctl, ifName) } : {}),
