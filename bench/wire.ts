@@ -36,7 +36,9 @@ export interface End {
 export function wireOnce(a: End, b: End): void {
   const anchor = Netns.at(a.netns)
   const other = Netns.at(b.netns)
-  applyWire(planWire({ netns: anchor, spec: specOf(a) }, { netns: other, spec: specOf(b) }, ALIAS))
+  applyWire(
+    planWire({ netns: anchor, spec: specOf(a), ownName: true }, { netns: other, spec: specOf(b) }, ALIAS),
+  )
   anchor.close()
   other.close()
 }
