@@ -2,8 +2,9 @@
  * A route netlink socket, synchronous: the kernel has queued every answer by the time the send returns, so
  * reading them needs no event loop, and nothing else can run between a request and its ACK.
  */
-import { closeSync, readSync, writeSync } from 'node:fs'
+import { closeSync, readSync, write, writeSync } from 'node:fs'
 import { constants } from 'node:os'
+import { promisify } from 'node:util'
 import { NetlinkError } from './error.ts'
 import {
   AF_NETLINK,
@@ -49,8 +50,16 @@ export interface Outcome<Reply> {
   readonly replies: Reply[]
 }
 
+const writeElsewhere = promisify(write)
+
 // One buffer serves all sockets: reads are synchronous and replies are parsed before the next read.
 const buffer = Buffer.allocUnsafeSlow(256 * 1024)
+
+/** The replies; the first failure that its request does not tolerate is thrown. */
+export function demand<Reply>(outcomes: readonly Outcome<Reply>[]): Reply[] {
+  for (const outcome of outcomes) if (outcome.error !== undefined) throw outcome.error
+  return outcomes.flatMap((outcome) => outcome.replies)
+}
 
 export class NetlinkSocket {
   readonly fd: number
@@ -94,11 +103,26 @@ export class NetlinkSocket {
     return outcomes
   }
 
+  /**
+   * Like {@link exchange}, but the thread that sends, and may be held up in the kernel for long (a deletion or a move
+   * waits some 20 ms for RCU), is one of libuv's pool. Nothing else may use the socket meanwhile.
+   */
+  async exchangeElsewhere<Reply>(requests: readonly Request<Reply>[]): Promise<Outcome<Reply>[]> {
+    const outcomes: Outcome<Reply>[] = []
+    const size = stepping ? 1 : BATCH
+    for (let start = 0; start < requests.length; start += size) {
+      const batch = requests.slice(start, start + size)
+      const first = this.#seq
+      const bytes = this.#encode(batch)
+      await writeElsewhere(this.fd, bytes)
+      outcomes.push(...this.#collect(batch, first))
+    }
+    return outcomes
+  }
+
   /** Like {@link exchange}, but the first failure that its request does not tolerate is thrown. */
   request<Reply>(...requests: readonly Request<Reply>[]): Reply[] {
-    const outcomes = this.exchange(requests)
-    for (const outcome of outcomes) if (outcome.error !== undefined) throw outcome.error
-    return outcomes.flatMap((outcome) => outcome.replies)
+    return demand(this.exchange(requests))
   }
 
   /** All answers to a dump request; an interrupted dump (NLM_F_DUMP_INTR) is asked again. @throws NetlinkError */
@@ -125,11 +149,20 @@ export class NetlinkSocket {
   #exchangeBatch<Reply>(requests: readonly Request<Reply>[]): Outcome<Reply>[] {
     if (requests.length === 0) return []
     const first = this.#seq
-    // NLM_F_ACK on every request: one with an answer of its own is then surely complete, too.
-    const bytes = encode(requests, first, NLM_F_ACK)
+    this.#write(this.#encode(requests))
+    return this.#collect(requests, first)
+  }
+
+  /** NLM_F_ACK on every request: one with an answer of its own is then surely complete, too. */
+  #encode(requests: readonly Request<unknown>[]): Buffer {
+    const bytes = encode(requests, this.#seq, NLM_F_ACK)
     this.#seq += requests.length
     if (stepping && requests.some(changes)) step()
-    this.#write(bytes)
+    return bytes
+  }
+
+  /** The outcomes of the requests numbered from `first` on, which have been sent. */
+  #collect<Reply>(requests: readonly Request<Reply>[], first: number): Outcome<Reply>[] {
     const replies: Reply[][] = requests.map(() => [])
     const acks: (Ack | undefined)[] = requests.map(() => undefined)
     let open = requests.length
