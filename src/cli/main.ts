@@ -1,7 +1,8 @@
 /** Where the one executable starts: a runtime's plugin, or a person's command. */
 import { readSync, writeSync } from 'node:fs'
 import { serve } from '../cni/serve.ts'
-import { nugator } from '../plugin/plugin.ts'
+import { ownProcess } from '../plugin/caller.ts'
+import { nugatorFor } from '../plugin/plugin.ts'
 
 const CHUNK = 65536
 
@@ -44,7 +45,7 @@ async function main(): Promise<void> {
     )
     return
   }
-  const answer = await serve(nugator, env, readStdin)
+  const answer = await serve(nugatorFor(ownProcess()), env, readStdin)
   print(2, answer.stderr)
   print(1, answer.stdout)
   process.exitCode = answer.exitCode

@@ -28,9 +28,28 @@ function isFile(file: string): boolean {
 const BUSY_TRIES = 6
 const BUSY_WAIT_MS = 1000
 
+/** What surrounds a program that is run for a caller. */
+export interface Surroundings {
+  /** Calls `spawn` with the thread in the network namespace that the program is to run in. */
+  readonly within: (spawn: () => void) => void
+  /** Where its stderr goes, as it comes. */
+  readonly warn: (text: string | Uint8Array) => void
+}
+
+/** Starts a program where it is to run. A process begins in the namespace of the thread that starts it. */
+export function startWithin<T>(within: Surroundings['within'], start: () => T): T {
+  const started: T[] = []
+  within(() => {
+    started.push(start())
+  })
+  const [running] = started
+  if (running === undefined) throw new CniError(Code.internal, 'the program was not started')
+  return running
+}
+
 /**
  * Execs a plugin with the caller's environment, one verb and the stdin given, byte for byte. What it says on
- * stderr goes to ours as it comes.
+ * stderr goes to the caller's as it comes.
  *
  * @returns its stdout, empty for verbs without an answer
  * @throws CniError with the plugin's own code, or 0 if it failed without a readable error
@@ -40,18 +59,22 @@ export async function execPlugin(
   verb: string,
   env: Environment,
   stdin: Uint8Array,
+  { within, warn }: Surroundings,
 ): Promise<string> {
   const { execa } = await import('execa')
   for (let attempt = 1; ; attempt += 1) {
-    const done = await execa(file, [], {
-      env: { ...env, CNI_COMMAND: verb },
-      extendEnv: false,
-      input: stdin,
-      stderr: ['pipe', 'inherit'],
-      stripFinalNewline: false,
-      reject: false,
-      maxBuffer: 64 * 1024 * 1024,
-    })
+    const running = startWithin(within, () =>
+      execa(file, [], {
+        env: { ...env, CNI_COMMAND: verb },
+        extendEnv: false,
+        input: stdin,
+        stripFinalNewline: false,
+        reject: false,
+        maxBuffer: 64 * 1024 * 1024,
+      }),
+    )
+    running.stderr?.on('data', warn)
+    const done = await running
     if (!done.failed) return done.stdout
     // A plugin that is being replaced on disk right now.
     if (done.code === 'ETXTBSY' && attempt < BUSY_TRIES) {

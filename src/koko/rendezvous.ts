@@ -11,6 +11,7 @@ import { type LinkIdentity, type LinkRecord, linkKeyOf, newLinkRecord } from './
 import { lock } from './lock.ts'
 import { isMarked } from './marks.ts'
 import type { RecordDirectory } from './records.ts'
+import type { RemoveLink } from './removal.ts'
 import { settle } from './settle.ts'
 import { validateEnd, validatePair } from './validate.ts'
 import { refuseTaken } from './wire.ts'
@@ -29,22 +30,32 @@ export interface Joining extends Request {
   readonly otherMac: string | undefined
 }
 
+/** Where the links are, and how they are worked on. */
+export interface Workplace {
+  readonly host: Netns
+  readonly removeLink: RemoveLink
+  /** Tells of a failure that does not stop the work. */
+  readonly warn: (text: string) => void
+}
+
 export class Rendezvous {
   readonly #records: RecordDirectory<LinkRecord>
   readonly #lockDirectory: string
   readonly #host: Netns
+  readonly #place: Workplace
   /** True if this attachment's ADD was completed: an end held by any other is left over from a killed process. */
   readonly #isCommitted: (owner: string) => boolean
 
   constructor(
     records: RecordDirectory<LinkRecord>,
     lockDirectory: string,
-    host: Netns,
+    place: Workplace,
     isCommitted: (owner: string) => boolean,
   ) {
     this.#records = records
     this.#lockDirectory = lockDirectory
-    this.#host = host
+    this.#host = place.host
+    this.#place = place
     this.#isCommitted = isCommitted
   }
 
@@ -58,7 +69,7 @@ export class Rendezvous {
     const key = linkKeyOf(this.#host.cookie, joining.link)
     const held = await lock(this.#lockDirectory, key)
     try {
-      const record = this.#loadSettled(key, joining.owner) ?? this.#newRecord(joining)
+      const record = (await this.#loadSettled(key, joining.owner)) ?? this.#newRecord(joining)
       const slot = chooseEnd(record, joining)
       const end = record.ends[slot]
       const mac = joining.mac ?? end.mac
@@ -71,7 +82,7 @@ export class Rendezvous {
       const save = () => this.#records.write(key, record)
       save()
       try {
-        settle(record, this.#host, save)
+        await settle(record, this.#place, save)
         save()
         const { index } = end.occupant
         const link = index === null ? undefined : findLinkByIndex(joining.netns, index)
@@ -79,7 +90,7 @@ export class Rendezvous {
         commit(link, spec)
       } catch (error) {
         end.occupant.leaving = true
-        attempt(record, () => this.#settleAndRecord(key, record))
+        await this.#attempt(record, () => this.#settleAndRecord(key, record))
         throw error
       }
     } finally {
@@ -100,7 +111,7 @@ export class Rendezvous {
     try {
       const record = this.#load(key)
       if (record === undefined) this.#records.remove(key)
-      else if (this.#markDebris(record, owner)) this.#settleAndRecord(key, record)
+      else if (this.#markDebris(record, owner)) await this.#settleAndRecord(key, record)
       return record !== undefined
     } finally {
       held.release()
@@ -127,7 +138,7 @@ export class Rendezvous {
             occupant.leaving = true
             owners.push(occupant.owner)
           }
-          if (this.#markDebris(record, '')) this.#settleAndRecord(key, record)
+          if (this.#markDebris(record, '')) await this.#settleAndRecord(key, record)
         }
       } finally {
         held.release()
@@ -143,10 +154,10 @@ export class Rendezvous {
   }
 
   /** The record once ends of killed processes, and what `owner` held before, have been parked. */
-  #loadSettled(key: string, owner: string): LinkRecord | undefined {
+  async #loadSettled(key: string, owner: string): Promise<LinkRecord | undefined> {
     const record = this.#load(key)
     if (record === undefined || !this.#markDebris(record, owner)) return record
-    this.#settleAndRecord(key, record)
+    await this.#settleAndRecord(key, record)
     return this.#load(key)
   }
 
@@ -208,12 +219,18 @@ export class Rendezvous {
    * Never fails for the survivor's sake: what could not be healed now is tried again by the next step on the link.
    * A disk that is full does not keep the kernel from being cleaned up.
    */
-  #settleAndRecord(key: string, record: LinkRecord): void {
-    const save = () => attempt(record, () => this.#records.write(key, record))
+  async #settleAndRecord(key: string, record: LinkRecord): Promise<void> {
+    const save = () => {
+      try {
+        this.#records.write(key, record)
+      } catch (error) {
+        this.#warn(record, error)
+      }
+    }
     save()
     let cleared = false
     try {
-      const held = settle(record, this.#host, save, () => {
+      const held = await settle(record, this.#place, save, () => {
         cleared = true
       })
       // Unsaved, an occupant that has left is debris to the next step on the link.
@@ -222,18 +239,20 @@ export class Rendezvous {
     } catch (error) {
       const survivors = record.ends.some(({ occupant }) => occupant !== null && !occupant.leaving)
       if (!survivors || !cleared) throw error
-      attempt(record, () => {
-        throw error
-      })
+      this.#warn(record, error)
     }
   }
-}
 
-function attempt(record: LinkRecord, act: () => void): void {
-  try {
-    act()
-  } catch (error) {
+  async #attempt(record: LinkRecord, act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.#warn(record, error)
+    }
+  }
+
+  #warn(record: LinkRecord, error: unknown): void {
     const what = error instanceof Error ? error.message : String(error)
-    process.stderr.write(`nugator: link ${record.name}: ${what}\n`)
+    this.#place.warn(`nugator: link ${record.name}: ${what}\n`)
   }
 }

@@ -3,13 +3,15 @@
  * each end in its container or parked, the pair remade if the kernel took it, and gone if nobody holds it.
  */
 import { NetlinkError } from '../netlink/error.ts'
-import { deleteAltNames, deleteLink, setLink } from '../netlink/link.ts'
+import { deleteAltNames, setLink } from '../netlink/link.ts'
+import { demand } from '../netlink/socket.ts'
 import { type Netns, openIfSame } from '../netns/netns.ts'
 import { WireError } from './error.ts'
 import { findLink, findLinkByIndex } from './inspect.ts'
 import { type LinkEnd, type LinkRecord, linkKeyOf, parkedSpec } from './link-record.ts'
 import { aliasOf, isMarkedOrNewborn, LIVE_GROUP } from './marks.ts'
 import { arePeers, type Found } from './peers.ts'
+import type { RemoveLink } from './removal.ts'
 import {
   applyWire,
   configure,
@@ -35,6 +37,7 @@ interface Place {
 interface Work {
   readonly record: LinkRecord
   readonly host: Netns
+  readonly removeLink: RemoveLink
   readonly key: string
   readonly alias: string
   readonly save: () => void
@@ -47,14 +50,15 @@ interface Work {
  * @returns true if somebody holds an end, false if the link is gone
  * @throws NetlinkError, WireError, NetnsError
  */
-export function settle(
+export async function settle(
   record: LinkRecord,
-  host: Netns,
+  { host, removeLink }: { readonly host: Netns; readonly removeLink: RemoveLink },
   save: () => void,
   cleared: () => void = () => {},
-): boolean {
+): Promise<boolean> {
   const key = linkKeyOf(record.host, record)
-  const work = { record, host, key, alias: aliasOf(key, `${record.network}/${record.name}`), save, cleared }
+  const alias = aliasOf(key, `${record.network}/${record.name}`)
+  const work = { record, host, removeLink, key, alias, save, cleared }
   const homes: (Netns | undefined)[] = []
   try {
     for (const { occupant } of record.ends) {
@@ -63,11 +67,11 @@ export function settle(
     const [first, second] = record.ends
     const places: readonly [Place, Place] = [placeOf(work, first, homes[0]), placeOf(work, second, homes[1])]
     if (places.every(({ wanted }) => wanted.parked)) {
-      destroy(places)
+      await destroy(work, places)
       for (const { end } of places) end.occupant = null
       return false
     }
-    arrange(work, places)
+    await arrange(work, places)
     for (const { end, index, wanted } of places) {
       if (wanted.parked) end.occupant = null
       else if (end.occupant !== null) end.occupant.index = index
@@ -108,25 +112,25 @@ function locate(end: LinkEnd, home: Netns | undefined, host: Netns, key: string)
 }
 
 /** Moves what is there; makes the pair anew if it is not whole, or an end cannot be got out of its container. */
-function arrange(work: Work, places: readonly [Place, Place]): void {
+async function arrange(work: Work, places: readonly [Place, Place]): Promise<void> {
   const { record } = work
   const [{ found: a }, { found: b }] = places
   if (!record.building && a !== undefined && b !== undefined && arePeers(a, b)) {
     const leaving = places.filter(({ wanted }) => wanted.parked)
     const staying = places.filter(({ wanted }) => !wanted.parked)
-    const errors = tryEach(leaving, (place) => put(work, place))
+    const errors = await tryEach(leaving, (place) => put(work, place))
     // Only for a name that the host already has; whatever else fails may not fail the next time.
     const other = errors.find((error) => !isTaken(error))
     if (other !== undefined) throw other
     if (errors.length === 0) {
-      const [error] = tryEach(staying, (place) => put(work, place))
+      const [error] = await tryEach(staying, (place) => put(work, place))
       if (error !== undefined) throw error
       return
     }
   }
   record.building = true // what a process killed from here on leaves of the pair may be half made
   work.save()
-  destroy(places)
+  await destroy(work, places)
   work.cleared()
   build(places, work.alias)
   record.building = false
@@ -138,23 +142,22 @@ function isTaken(error: unknown): boolean {
 }
 
 /** One that fails does not stop the others. @returns what was thrown */
-function tryEach<T>(items: readonly T[], act: (item: T) => void): unknown[] {
-  return items.flatMap((item) => {
+async function tryEach<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<unknown[]> {
+  const errors: unknown[] = []
+  for (const item of items) {
     try {
-      act(item)
-      return []
+      await act(item)
     } catch (error) {
-      return [error]
+      errors.push(error)
     }
-  })
+  }
+  return errors
 }
 
-function destroy(places: readonly Place[]): void {
+async function destroy({ removeLink }: Work, places: readonly Place[]): Promise<void> {
   for (const { look } of places) {
     const found = look() // after the first its peer is gone as well, or it was never one
-    if (found === undefined) continue
-    const { netns, link } = found
-    netns.socket.request({ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] })
+    if (found !== undefined) await removeLink(found.netns, found.link)
   }
 }
 
@@ -169,7 +172,7 @@ function build([a, b]: readonly [Place, Place], alias: string): void {
 }
 
 /** Moves one end of an existing pair to where it belongs, if it is not there. The other end is not touched. */
-function put(work: Work, place: Place): void {
+async function put(work: Work, place: Place): Promise<void> {
   const { found, wanted, end } = place
   if (found === undefined) return
   const { netns, link } = found
@@ -181,7 +184,7 @@ function put(work: Work, place: Place): void {
   }
   refuseTakenName(wanted.netns, spec.ifName)
   if (link.altNames.length > 0) netns.socket.exchange([deleteAltNames(link.index, link.altNames)])
-  move(work, found, wanted, end)
+  await move(work, found, wanted, end)
   const index = findLink(wanted.netns, spec.ifName)?.index
   if (index === undefined) {
     throw new WireError(
@@ -196,7 +199,12 @@ function put(work: Work, place: Place): void {
 }
 
 /** In one message with the move: nothing that a container's root set on the end comes along. */
-function move(work: Work, { netns, link }: Found, { netns: target, spec }: WireEnd, end: LinkEnd): void {
+async function move(
+  work: Work,
+  { netns, link }: Found,
+  { netns: target, spec }: WireEnd,
+  end: LinkEnd,
+): Promise<void> {
   const change = {
     netnsFd: target.fd,
     name: spec.ifName,
@@ -207,15 +215,14 @@ function move(work: Work, { netns, link }: Found, { netns: target, spec }: WireE
     group: LIVE_GROUP,
     plain: true as const,
   }
-  const [moved] = netns.socket.exchange([setLink(link.index, change, link.name)])
-  if (moved?.error === undefined) return
-  bringBack(end, target, work)
-  throw moved.error
+  const moved = await netns.socket.exchangeElsewhere([setLink(link.index, change, link.name)])
+  if (moved[0]?.error !== undefined) await bringBack(end, target, work)
+  demand(moved)
 }
 
 /** A move that renames onto a name just taken fails *after* the move: the end then lies there under its old name. */
-function bringBack(end: LinkEnd, target: Netns, { host, key }: Work): void {
+async function bringBack(end: LinkEnd, target: Netns, { host, key }: Work): Promise<void> {
   const stranded = target.cookie === host.cookie ? undefined : findLink(target, end.parkedName)
   if (stranded === undefined || !isMarkedOrNewborn(stranded, key, end.mac)) return
-  target.socket.exchange([setLink(stranded.index, { netnsFd: host.fd }, end.parkedName)])
+  await target.socket.exchangeElsewhere([setLink(stranded.index, { netnsFd: host.fd }, end.parkedName)])
 }

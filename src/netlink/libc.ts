@@ -27,6 +27,7 @@ const c = {
   flock: libc.func('int flock(int fd, int operation)'),
   mount: libc.func('int mount(str source, str target, str type, ulong flags, void *data)'),
   umount2: libc.func('int umount2(str target, int flags)'),
+  clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
 }
 
@@ -110,6 +111,15 @@ export function setsockoptInt(fd: number, level: number, name: number, value: nu
   const buffer = Buffer.alloc(4)
   buffer.writeInt32LE(value)
   check('setsockopt', c.setsockopt(fd, level, name, buffer, 4))
+}
+
+const CLOCK_BOOTTIME = 7
+
+/** CLOCK_BOOTTIME in ns: the one clock that all processes of a boot share, suspended or not. */
+export function bootTime(): bigint {
+  const time = Buffer.alloc(16)
+  check('clock_gettime', c.clock_gettime(CLOCK_BOOTTIME, time))
+  return time.readBigInt64LE(0) * 1_000_000_000n + time.readBigInt64LE(8)
 }
 
 const LOCK_EX = 2

@@ -1,4 +1,13 @@
-import { closeSync, constants, openSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs'
 import { getsockoptU64, SOL_SOCKET } from '../netlink/libc.ts'
 import { errorCode, NetlinkSocket } from '../netlink/socket.ts'
 import { NetnsError } from './error.ts'
@@ -17,6 +26,7 @@ export class Netns {
   readonly socket: NetlinkSocket
   /** SO_NETNS_COOKIE: unique for this boot, never reused (unlike the inode). */
   readonly cookie: string
+  /** True if this process runs in it. */
   readonly isOwn: boolean
 
   private constructor(path: string, fd: number, isOwn: boolean, isCurrent = isOwn) {
@@ -58,12 +68,28 @@ export class Netns {
 
   /** For messages. */
   get label(): string {
-    return this.isOwn ? "the host's namespace" : this.path
+    return this.path === OWN_NETNS ? "the host's namespace" : this.path
   }
 
   /** The namespace that the thread is in at the moment, for use inside another one. */
   static current(): Netns {
     return new Netns(OWN_NETNS, openNamespaceFile(OWN_NETNS), false, true)
+  }
+
+  /**
+   * The namespace of a descriptor, which is closed with the handle, or at once if this fails.
+   *
+   * @param path what it is called by the one who opened it; {@link OWN_NETNS} for the one that he runs in
+   * @throws NetnsError
+   */
+  static ofDescriptor(path: string, fd: number): Netns {
+    try {
+      return new Netns(path, fd, isOwnDescriptor(fd))
+    } catch (error) {
+      closeSync(fd)
+      if (error instanceof NetnsError) throw error
+      throw cannotEnter(path, error)
+    }
   }
 
   /** Runs a synchronous function with the thread inside the namespace. */
@@ -167,6 +193,14 @@ export function openIfSame(path: string, cookie: string): Netns | undefined {
   if (netns.cookie === cookie) return netns
   netns.close()
   return undefined
+}
+
+let own: Stats | undefined
+
+function isOwnDescriptor(fd: number): boolean {
+  own ??= statSync(OWN_NETNS) // a thread's own namespace never changes
+  const other = fstatSync(fd)
+  return own.dev === other.dev && own.ino === other.ino
 }
 
 /** True if `path` is the namespace the calling thread is in, by device and inode; false if it cannot be read. */

@@ -7,8 +7,9 @@ import type { CniCall } from '../cni/serve.ts'
 import { WireError } from '../koko/error.ts'
 import { findLinkByIndex } from '../koko/inspect.ts'
 import { lock } from '../koko/lock.ts'
-import { bootId, Netns, openIfSame } from '../netns/netns.ts'
+import { bootId, type Netns, openIfSame } from '../netns/netns.ts'
 import { type AttachmentRecord, type Context, identify, modeOf, openState } from './attachment.ts'
+import { type Caller, surroundings } from './caller.ts'
 import type { Driver, Made, Prepared } from './driver.ts'
 import { hostDriver } from './host.ts'
 import { type IpamCall, ipamAdd, ipamCallOf, needsLink } from './ipam.ts'
@@ -20,6 +21,7 @@ import { peerDriver } from './peer.ts'
 import { mergeResults, parsePrevResult } from './prev-result.ts'
 import { ipamOfRecord, readRecord } from './recorded.ts'
 import { joinErrors, report } from './report.ts'
+import { refuseBuried } from './tombstone.ts'
 import { undo } from './undo.ts'
 import { type Assigned, assignedByConf, withIpam } from './wanted.ts'
 
@@ -29,21 +31,30 @@ const DRIVERS: Readonly<Record<ReturnType<typeof modeOf>, Driver>> = {
   link: linkDriver,
 }
 
-export async function add(call: CniCall): Promise<Result> {
-  refuseOwnNetns(call)
+export async function add(call: CniCall, caller: Caller): Promise<Result> {
+  refuseOwnNetns(call, caller)
   const conf = parseNetconf(call.conf)
   const args = parseArgs(call.args)
   const prev = parsePrevResult(conf.prevResult, call.version)
   const identity = identify(call.network, call.containerID, conf.ifName || call.ifName, call.ifName)
-  const ipam = ipamOf(call, conf, identity.ifName)
+  const type = ipamType(conf)
+  if (type !== undefined) refuseMissingIpam(type, call)
   const state = openState(conf, call.env)
-  const host = Netns.own()
+  const host = caller.openHost()
   let netns: Netns | undefined
   try {
-    netns = Netns.at(call.netns)
-    const ctx: Context = { call, conf, args, identity, state, host, netns }
+    netns = caller.openContainer(call.netns)
+    const proceed = (part: string) => {
+      caller.proceed(part)
+      refuseBuried(state, identity, caller.began)
+    }
+    const ctx: Context = { call, caller, proceed, conf, args, identity, state, host, netns }
+    const where = surroundings(host, caller)
+    const ipam = type === undefined ? undefined : ipamCallOf(call, type, identity.ifName, where)
+    proceed('lock')
     const held = await lock(state.locks, identity.key)
     try {
+      proceed('prepare')
       await clearEarlier(ctx)
       const prepared = DRIVERS[modeOf(conf)].prepare(ctx)
       try {
@@ -64,11 +75,8 @@ export async function add(call: CniCall): Promise<Result> {
 }
 
 /** @throws CniError if IPAM is asked for but cannot be had */
-function ipamOf(call: CniCall, conf: Netconf, ifName: string): IpamCall | undefined {
-  const type = ipamType(conf)
-  if (type === undefined) return undefined
+function refuseMissingIpam(type: string, call: CniCall): void {
   findPlugin(type, call.path)
-  return ipamCallOf(call, type, ifName)
 }
 
 /** @throws CniError if the answer could not be told in the version asked for */
@@ -83,7 +91,7 @@ function refuseInexpressible(call: CniCall, given: Assigned): void {
 
 /** Refuses an attachment that lives; removes what a dead container, a reboot or a killed process left of one. */
 async function clearEarlier(ctx: Context): Promise<void> {
-  const { state, identity, host, call } = ctx
+  const { state, identity, host, call, caller } = ctx
   const record = readRecord(state, identity.key)
   if (record === undefined) return
   if (record !== 'damaged' && state.attachments.has(identity.key) && isLive(ctx, record)) {
@@ -94,11 +102,12 @@ async function clearEarlier(ctx: Context): Promise<void> {
     identity,
     record: known,
     state,
+    caller,
     host,
     netnsPath: call.netns,
     link: ctx.conf.link?.name ?? null,
     masquerade: null,
-    ipam: known === undefined ? [] : ipamOfRecord(known, call.env, call.path),
+    ipam: known === undefined ? [] : ipamOfRecord(known, call.env, call.path, surroundings(host, caller)),
   })
   // Going on would forget what could not be removed.
   const error = joinErrors(failures.map((failure) => failure.error))
@@ -125,11 +134,12 @@ function hasInterface(netns: Netns, { own }: AttachmentRecord): boolean {
 }
 
 async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefined): Promise<Made> {
-  const { state, identity, host, call, conf } = ctx
+  const { state, identity, host, call, caller, conf, proceed } = ctx
   const { record } = prepared
   const { key } = identity
   let asked = false
   let leased = false
+  proceed('record')
   state.pending.create(key, record)
   try {
     return await prepared.setUp({
@@ -137,6 +147,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
       async assign(end: EndConf): Promise<Assigned> {
         const given = assignedByConf(conf, end)
         if (ipam === undefined) return given
+        proceed('ipam')
         asked = true
         const result = await ipamAdd(ipam, call.version)
         leased = true
@@ -144,6 +155,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
         return withIpam(given, result)
       },
       commit() {
+        proceed('commit')
         state.attachments.write(key, record)
         state.pending.remove(key)
       },
@@ -153,6 +165,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
       identity,
       record,
       state,
+      caller,
       host,
       netnsPath: call.netns,
       link: record.link,
@@ -160,7 +173,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
     }
     const failures = await undo({ ...removal, ipam: ipam !== undefined && asked ? [ipam] : [] })
     for (const failure of failures) {
-      process.stderr.write(`nugator: undoing ${identity.words}: ${report(failure.error).message}\n`)
+      caller.warn(`nugator: undoing ${identity.words}: ${report(failure.error).message}\n`)
     }
     // A lease that IPAM never gave need not be remembered for its sake.
     const onlyIpam = failures.length > 0 && failures.every(({ part }) => part === 'ipam')

@@ -7,6 +7,7 @@ import { aliasOf, keyOf } from '../koko/marks.ts'
 import { RecordDirectory } from '../koko/records.ts'
 import { Rendezvous } from '../koko/rendezvous.ts'
 import { bootId, type Netns } from '../netns/netns.ts'
+import type { Caller } from './caller.ts'
 import type { Netconf } from './netconf.ts'
 
 const STATE_DIRECTORY = '/var/lib/cni/nugator'
@@ -52,6 +53,8 @@ export interface State {
   readonly attachments: RecordDirectory<AttachmentRecord>
   readonly links: RecordDirectory<LinkRecord>
   readonly locks: string
+  /** DELs that came while an ADD was under way: see tombstone.ts. */
+  readonly tombstones: string
 }
 
 /** Netconf first, then the environment, then the usual places. */
@@ -63,6 +66,7 @@ export function openState(conf: Partial<Pick<Netconf, 'stateDir' | 'runDir'>>, e
     attachments: new RecordDirectory(`${state}/attachments`, parseRecord),
     links: new RecordDirectory(`${state}/links`, parseLinkRecord),
     locks: `${run}/locks`,
+    tombstones: `${run}/tombstones`,
   }
 }
 
@@ -111,6 +115,9 @@ export function modeOf(conf: Netconf): Mode {
 /** Everything an ADD has decided about itself before its first change. */
 export interface Context {
   readonly call: CniCall
+  readonly caller: Caller
+  /** To be called before each part of the work, which it names. @throws CniError if it is not to be done any more */
+  readonly proceed: (part: string) => void
   readonly conf: Netconf
   readonly args: ReadonlyMap<string, string>
   readonly identity: Identity
@@ -119,9 +126,9 @@ export interface Context {
   readonly netns: Netns
 }
 
-export function openRendezvous(state: State, host: Netns): Rendezvous {
+export function openRendezvous(state: State, host: Netns, { removeLink, warn }: Caller): Rendezvous {
   const isCommitted = (owner: string) => state.attachments.has(owner)
-  return new Rendezvous(state.links, state.locks, host, isCommitted)
+  return new Rendezvous(state.links, state.locks, { host, removeLink, warn }, isCommitted)
 }
 
 /** The record an ADD starts with. */

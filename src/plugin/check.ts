@@ -7,7 +7,7 @@ import { parseCidr } from '../koko/cidr.ts'
 import { findLink, findLinkByIndex, type Inspection, inspect } from '../koko/inspect.ts'
 import { arePeers } from '../koko/peers.ts'
 import type { Link } from '../netlink/link-info.ts'
-import { bootId, Netns, openIfSame } from '../netns/netns.ts'
+import { bootId, type Netns, openIfSame } from '../netns/netns.ts'
 import { readSysctl } from '../netns/sysctl.ts'
 import {
   type AttachmentRecord,
@@ -18,6 +18,7 @@ import {
   type RecordedEnd,
   type State,
 } from './attachment.ts'
+import { type Caller, surroundings } from './caller.ts'
 import { ipamCallOf, ipamRun } from './ipam.ts'
 import { locateEnd } from './locate.ts'
 import { checkMasquerade } from './masquerade.ts'
@@ -37,17 +38,19 @@ interface Found {
   readonly netns: Netns
   readonly host: Netns
   readonly own: Inspection
+  readonly caller: Caller
 }
 
-export async function check(call: CniCall): Promise<void> {
+export async function check(call: CniCall, caller: Caller): Promise<void> {
   const conf = parseNetconf(call.conf)
   const identity = identify(call.network, call.containerID, conf.ifName || call.ifName)
-  const host = Netns.own()
+  const host = caller.openHost()
   let netns: Netns | undefined
   try {
-    netns = Netns.at(call.netns)
+    netns = caller.openContainer(call.netns)
     const type = ipamType(conf)
-    if (type !== undefined) await ipamRun(ipamCallOf(call, type, identity.ifName), 'CHECK')
+    if (type !== undefined)
+      await ipamRun(ipamCallOf(call, type, identity.ifName, surroundings(host, caller)), 'CHECK')
     const prev = requirePrevResult(conf.prevResult, call.version)
     const state = openState(conf, call.env)
     const record = currentRecord(state, identity.key)
@@ -63,11 +66,14 @@ export async function check(call: CniCall): Promise<void> {
     } else if (record.own.cookie !== netns.cookie) {
       says.push(`${call.netns} is no longer the namespace that was wired`)
     } else {
-      if (own !== undefined) says.push(...compareWithRecord({ identity, record, netns, host, own }, state))
+      if (own !== undefined)
+        says.push(...compareWithRecord({ identity, record, netns, host, own, caller }, state))
       says.push(...forwardingDifferences(record, host))
       if (record.masquerade !== null && record.other !== null) {
         const addresses = record.own.spec?.addresses.map(({ address }) => address) ?? []
-        says.push(...(await checkMasquerade(record.masquerade, identity, record.other.ifName, addresses)))
+        says.push(
+          ...(await checkMasquerade(host, record.masquerade, identity, record.other.ifName, addresses)),
+        )
       }
     }
     const unique = [...new Set(says)]
@@ -138,8 +144,8 @@ function compareWithRecord(found: Found, state: State): string[] {
 }
 
 function compareWithLink(found: Found, name: string, state: State): string[] {
-  const { identity, record, netns, host, own } = found
-  const link = openRendezvous(state, host).read({ network: record.network, name })
+  const { identity, record, netns, host, own, caller } = found
+  const link = openRendezvous(state, host, caller).read({ network: record.network, name })
   const mine = link?.ends.find(({ occupant }) => occupant?.owner === identity.key)
   if (mine === undefined) return [`link ${name} does not know this attachment`]
   const says: string[] = []
@@ -184,6 +190,6 @@ function forwardingDifferences({ mode, own }: AttachmentRecord, host: Netns): st
   const families = new Set(own.spec?.addresses.map(({ address }) => parseCidr(address).family))
   return [...families]
     .map((family) => FORWARDING[family])
-    .filter((path) => readSysctl(path) === '0')
+    .filter((path) => host.inside(() => readSysctl(path) === '0'))
     .map((path) => `${path.join('/')} of ${host.label} is 0, expected 1: it forwards nothing`)
 }

@@ -6,13 +6,15 @@ import type { CniCall } from '../cni/serve.ts'
 import { linkKeyOf } from '../koko/link-record.ts'
 import { sweepLocks, tryLock } from '../koko/lock.ts'
 import { isMarked, parseAlias } from '../koko/marks.ts'
-import { deleteLink, listLinks } from '../netlink/link.ts'
-import { bootId, Netns } from '../netns/netns.ts'
+import { listLinks } from '../netlink/link.ts'
+import { bootId, type Netns } from '../netns/netns.ts'
 import { type AttachmentRecord, identify, openRendezvous, openState, type State } from './attachment.ts'
+import { type Caller, surroundings } from './caller.ts'
 import { ipamAsk } from './ipam.ts'
 import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
 import { ipamOfRecord, readRecord } from './recorded.ts'
 import { joinErrors } from './report.ts'
+import { sweepTombstones } from './tombstone.ts'
 import { undo } from './undo.ts'
 
 const KEY = 'cni.dev/valid-attachments'
@@ -21,11 +23,19 @@ const validAttachments = z.nullable(z.array(z.object({ containerID: z.string(), 
 
 type IsValid = (containerID: string, cniIfName: string) => boolean
 
-export async function gc(call: CniCall): Promise<void> {
+interface Collection {
+  readonly call: CniCall
+  readonly caller: Caller
+  readonly state: State
+  readonly host: Netns
+  readonly isValid: IsValid
+}
+
+export async function gc(call: CniCall, caller: Caller): Promise<void> {
   const conf = parseNetconf(call.conf)
   const isValid = readValid(call, conf)
   const state = openState(conf, call.env)
-  const host = Netns.own()
+  const host = caller.openHost()
   const errors: unknown[] = []
   const attempt = async (part: () => Promise<void>) => {
     try {
@@ -36,24 +46,26 @@ export async function gc(call: CniCall): Promise<void> {
   }
   try {
     for (const key of new Set([...state.attachments.keys(), ...state.pending.keys()])) {
-      await attempt(() => collect(call, state, host, key, isValid))
+      await attempt(() => collect({ call, caller, state, host, isValid }, key))
     }
     await attempt(async () => {
       const stale = (id: string) => !isValid(...parseId(id))
-      for (const owner of await openRendezvous(state, host).sweep(call.network, stale)) {
+      for (const owner of await openRendezvous(state, host, caller).sweep(call.network, stale)) {
         state.attachments.remove(owner) // one too damaged to be told by itself
         state.pending.remove(owner)
       }
     })
-    await attempt(() => collectUnrecorded(call, conf, state, host, isValid))
+    await attempt(() => collectUnrecorded({ call, caller, state, host, isValid }, conf))
     await attempt(async () => dropDamaged(state, host))
+    sweepLocks(state.locks)
+    sweepTombstones(state)
+    const type = ipamType(conf)
+    if (type !== undefined) {
+      const { path, env, stdin } = call
+      await attempt(() => ipamAsk({ type, path, env, stdin, where: surroundings(host, caller) }, 'GC'))
+    }
   } finally {
     host.close()
-  }
-  sweepLocks(state.locks)
-  const type = ipamType(conf)
-  if (type !== undefined) {
-    await attempt(() => ipamAsk({ type, path: call.path, env: call.env, stdin: call.stdin }, 'GC'))
   }
   const error = joinErrors(errors)
   if (error !== undefined) throw error
@@ -86,13 +98,7 @@ function parseId(id: string): [string, string] {
 }
 
 /** Removes one recorded attachment if it is of this network and host, not valid, and nobody works on it. */
-async function collect(
-  call: CniCall,
-  state: State,
-  host: Netns,
-  key: string,
-  isValid: IsValid,
-): Promise<void> {
+async function collect({ call, caller, state, host, isValid }: Collection, key: string): Promise<void> {
   const first = readRecord(state, key)
   if (typeof first === 'object' && !isStale(first, call, host, isValid)) return
   const held = tryLock(state.locks, key)
@@ -110,11 +116,12 @@ async function collect(
       identity: identify(record.network, record.containerID, record.own.ifName, record.cniIfName),
       record,
       state,
+      caller,
       host,
       netnsPath: '',
       link: record.link,
       masquerade: null,
-      ipam: ipamOfRecord(record, call.env, call.path),
+      ipam: ipamOfRecord(record, call.env, call.path, surroundings(host, caller)),
     })
     const error = joinErrors(failures.map((failure) => failure.error))
     if (error !== undefined) throw error
@@ -142,11 +149,8 @@ function isStale(record: AttachmentRecord, call: CniCall, host: Netns, isValid: 
 
 /** Interfaces with our mark whose record is lost or damaged: the mark says whose they were. */
 async function collectUnrecorded(
-  call: CniCall,
+  { call, caller, state, host, isValid }: Collection,
   conf: Netconf,
-  state: State,
-  host: Netns,
-  isValid: IsValid,
 ): Promise<void> {
   const masquerade = conf.ipMasq ? conf.ipMasqBackend || 'nftables' : null
   for (const link of host.socket.dump(listLinks())) {
@@ -157,7 +161,7 @@ async function collectUnrecorded(
     if (ifName === undefined || cniIfName === undefined) {
       const known =
         linkKeyOf(host.cookie, { network, name: containerID }) !== mark.key || state.links.has(mark.key)
-      if (!known) host.socket.request({ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] })
+      if (!known) await caller.removeLink(host, link)
       continue
     }
     const identity = identify(network, containerID, ifName, cniIfName)
@@ -167,6 +171,7 @@ async function collectUnrecorded(
       identity,
       record: undefined,
       state,
+      caller,
       host,
       netnsPath: '',
       link: null,

@@ -15,6 +15,7 @@ import {
   type WirePlan,
 } from '../koko/wire.ts'
 import { getLinkByName } from '../netlink/link.ts'
+import type { Netns } from '../netns/netns.ts'
 import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
 import { type Driver, interfaceOf, type Made, type Prepared, reconfigure, type Setup } from './driver.ts'
@@ -47,7 +48,7 @@ export const hostDriver: Driver = {
       txQueueLength: DEFAULT_TX_QUEUE_LENGTH,
       readyLinkLocal: true as const,
       ...(base.txOffload === undefined ? {} : { txOffload: base.txOffload }),
-      ...acceptNoAdvertisements(ifName),
+      ...acceptNoAdvertisements(host, ifName),
     }
     const endsOf = (assigned: Assigned): Ends => ({
       container: { ...base, ...containerEnd(assigned) },
@@ -70,6 +71,7 @@ export const hostDriver: Driver = {
       let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
       let ends = assigned === undefined ? bare : endsOf(assigned)
       refuseTakenAddresses({ netns, spec: ends.container })
+      ctx.proceed('wire')
       const wire = applyWire(planEnds(ctx, ends))
       raiseLoopback(netns)
       if (assigned === undefined) {
@@ -80,7 +82,8 @@ export const hostDriver: Driver = {
         reconfigure(anchor, wire.anchor, identity.alias)
         reconfigure(other, wire.other, identity.alias)
       }
-      enableForwarding(assigned)
+      enableForwarding(host, assigned)
+      ctx.proceed('finish')
       await addMasquerade(ctx, record.masquerade, identity, hostBase.ifName, assigned)
       record.own = { ...recordedEnd(netns, base), index: wire.other, spec: ends.container }
       record.other = { ...recordedEnd(host, hostBase), index: wire.anchor, spec: ends.host }
@@ -118,14 +121,17 @@ function hostIfName({ conf, host, identity }: Context): string {
   throw new CniError(Code.internal, `no free host interface name for ${identity.words}`, 'set "hostIfName"')
 }
 
-function enableForwarding(assigned: Assigned): void {
+function enableForwarding(host: Netns, assigned: Assigned): void {
   const families = new Set(assigned.addresses.map(({ address }) => (address.includes(':') ? 6 : 4)))
-  if (families.has(4)) writeSysctl(['net', 'ipv4', 'ip_forward'], '1')
-  if (families.has(6)) writeSysctl(['net', 'ipv6', 'conf', 'all', 'forwarding'], '1')
+  host.inside(() => {
+    if (families.has(4)) writeSysctl(['net', 'ipv4', 'ip_forward'], '1')
+    if (families.has(6)) writeSysctl(['net', 'ipv6', 'conf', 'all', 'forwarding'], '1')
+  })
 }
 
 /** A container must not be able to advertise routes to its host. Nothing to set where the host has no IPv6. */
-function acceptNoAdvertisements(ifName: string): Pick<EndSpec, 'sysctls'> {
-  if (readSysctl(['net', 'ipv6', 'conf', 'default', 'accept_ra']) === undefined) return {}
+function acceptNoAdvertisements(host: Netns, ifName: string): Pick<EndSpec, 'sysctls'> {
+  const known = host.inside(() => readSysctl(['net', 'ipv6', 'conf', 'default', 'accept_ra']) !== undefined)
+  if (!known) return {}
   return { sysctls: { [`net/ipv6/conf/${ifName}/accept_ra`]: '0' } }
 }

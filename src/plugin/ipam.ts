@@ -1,7 +1,7 @@
 /** IPAM is somebody else's plugin: it is handed our call as it came, and its answer is checked. */
 import type { Environment } from '../cni/environment.ts'
 import { CniError, Code } from '../cni/error.ts'
-import { execPlugin, findPlugin } from '../cni/exec.ts'
+import { execPlugin, findPlugin, type Surroundings } from '../cni/exec.ts'
 import { parseResult, type Result } from '../cni/result.ts'
 import type { CniCall } from '../cni/serve.ts'
 import { CNI_VERSIONS, type CniVersion, NEWEST_VERSION } from '../cni/version.ts'
@@ -19,12 +19,13 @@ export interface IpamCall {
   readonly path: readonly string[]
   readonly env: Environment
   readonly stdin: Uint8Array
+  readonly where: Surroundings
 }
 
 /** The call as it came, but under the name that the interface really has. */
-export function ipamCallOf(call: CniCall, type: string, ifName: string): IpamCall {
+export function ipamCallOf(call: CniCall, type: string, ifName: string, where: Surroundings): IpamCall {
   const env = ifName === call.ifName ? call.env : { ...call.env, CNI_IFNAME: ifName }
-  return { type, path: call.path, env, stdin: call.stdin }
+  return { type, path: call.path, env, stdin: call.stdin, where }
 }
 
 export async function ipamAdd(call: IpamCall, version: CniVersion): Promise<Result> {
@@ -69,7 +70,7 @@ const DOUBTFUL: ReadonlySet<number> = new Set([
 ])
 
 async function supportedVersions(file: string, call: IpamCall): Promise<unknown[]> {
-  const answer: unknown = JSON.parse(await execPlugin(file, 'VERSION', call.env, call.stdin))
+  const answer: unknown = JSON.parse(await execPlugin(file, 'VERSION', call.env, call.stdin, call.where))
   const known = typeof answer === 'object' && answer !== null && 'supportedVersions' in answer
   return known && Array.isArray(answer.supportedVersions) ? answer.supportedVersions : []
 }
@@ -88,7 +89,7 @@ async function run(call: IpamCall, verb: string): Promise<string> {
 
 async function exec(file: string, call: IpamCall, verb: string, stdin: Uint8Array): Promise<string> {
   step()
-  const stdout = await execPlugin(file, verb, call.env, stdin)
+  const stdout = await execPlugin(file, verb, call.env, stdin, call.where)
   step()
   return stdout
 }

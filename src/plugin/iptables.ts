@@ -4,7 +4,7 @@
  */
 import { canonicalCidr, formatCidr, formatIp, networkOf, parseCidr } from '../koko/cidr.ts'
 import type { Identity } from './attachment.ts'
-import { findTool, runTool } from './tool.ts'
+import { findTool, type RunTool } from './tool.ts'
 
 interface Family {
   readonly save: string
@@ -26,8 +26,8 @@ function ofFamily(family: Family, addresses: readonly string[]): string[] {
   return addresses.filter((address) => address.includes(':') === (family === IPV6))
 }
 
-async function restore(family: Family, lines: readonly string[]): Promise<void> {
-  await runTool(family.restore, ['-w', '--noflush'], ['*nat', ...lines, 'COMMIT', ''].join('\n'))
+async function restore(run: RunTool, family: Family, lines: readonly string[]): Promise<void> {
+  await run(family.restore, ['-w', '--noflush'], ['*nat', ...lines, 'COMMIT', ''].join('\n'))
 }
 
 /** What the chain of an attachment has to hold, as iptables-save writes it but for the spelling of addresses. */
@@ -56,8 +56,8 @@ interface Saved {
   readonly rules: readonly string[]
 }
 
-async function saved(family: Family, chain: string): Promise<Saved> {
-  const lines = (await runTool(family.save, ['-t', 'nat'])).split('\n')
+async function saved(run: RunTool, family: Family, chain: string): Promise<Saved> {
+  const lines = (await run(family.save, ['-t', 'nat'])).split('\n')
   return {
     exists: lines.some((line) => line.startsWith(`:${chain} `)),
     jumps: lines.filter((line) => line.startsWith('-A POSTROUTING ') && line.endsWith(` -j ${chain}`)),
@@ -66,6 +66,7 @@ async function saved(family: Family, chain: string): Promise<Saved> {
 }
 
 export async function add(
+  run: RunTool,
   identity: Identity,
   _hostIfName: string,
   addresses: readonly string[],
@@ -75,8 +76,8 @@ export async function add(
     const own = ofFamily(family, addresses)
     if (own.length === 0) continue
     // ":CHAIN" makes the chain, or empties the one a killed process left; its old jumps are taken out as well.
-    const { jumps } = await saved(family, chain)
-    await restore(family, [
+    const { jumps } = await saved(run, family, chain)
+    await restore(run, family, [
       `:${chain} - [0:0]`,
       ...jumps.map((line) => line.replace(/^-A/, '-D')),
       ...chainLines(family, chain, own),
@@ -90,18 +91,19 @@ function comment(identity: Identity): string {
   return `name: '${identity.network}' id: '${identity.containerID}'`.slice(0, 255)
 }
 
-export async function remove(identity: Identity): Promise<void> {
+export async function remove(run: RunTool, identity: Identity): Promise<void> {
   const chain = chainOf(identity)
   for (const family of FAMILIES) {
     if (findTool(family.save) === undefined) continue
-    const { exists, jumps } = await saved(family, chain)
+    const { exists, jumps } = await saved(run, family, chain)
     const commands = jumps.map((line) => line.replace(/^-A/, '-D'))
     if (exists) commands.push(`-F ${chain}`, `-X ${chain}`)
-    if (commands.length > 0) await restore(family, commands)
+    if (commands.length > 0) await restore(run, family, commands)
   }
 }
 
 export async function check(
+  run: RunTool,
   identity: Identity,
   _hostIfName: string,
   addresses: readonly string[],
@@ -111,7 +113,7 @@ export async function check(
   for (const family of FAMILIES) {
     const own = ofFamily(family, addresses)
     if (own.length === 0) continue
-    const { jumps, rules } = await saved(family, chain)
+    const { jumps, rules } = await saved(run, family, chain)
     const canonicalJumps = jumps.map(canonicalLine)
     for (const address of own) {
       if (!canonicalJumps.some((line) => line.startsWith(jumpStart(address)))) {

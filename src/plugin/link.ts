@@ -50,8 +50,9 @@ export const linkDriver: Driver = {
     async function setUp(setup: Setup): Promise<Made> {
       // Every IPAM is asked before the end is wired: a link is never half configured in front of the other end.
       const assigned = withoutIpamGateways(await setup.assign(chosen.own), early)
+      ctx.proceed('wire')
       let made: EndSpec | undefined
-      await openRendezvous(ctx.state, ctx.host).attach(
+      await openRendezvous(ctx.state, ctx.host, ctx.caller).attach(
         {
           link: { network: identity.network, name },
           labels: chosen.labels,

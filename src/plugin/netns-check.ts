@@ -1,6 +1,6 @@
 import { CniError, Code } from '../cni/error.ts'
 import type { CniCall } from '../cni/serve.ts'
-import { isOwnNetns } from '../netns/netns.ts'
+import type { Caller } from './caller.ts'
 
 /**
  * A container's namespace must not be the one the plugin runs in, unless CNI_NETNS_OVERRIDE says so: asked before
@@ -8,10 +8,10 @@ import { isOwnNetns } from '../netns/netns.ts'
  *
  * @throws CniError (invalid netns)
  */
-export function refuseOwnNetns(call: CniCall): void {
+export function refuseOwnNetns(call: CniCall, caller: Caller): void {
   const override = (call.env.CNI_NETNS_OVERRIDE ?? '').toLowerCase()
   if (override === '1' || override === 'true') return
-  if (call.netns === '' || !isOwnNetns(call.netns)) return
+  if (call.netns === '' || !caller.isHost(call.netns)) return
   throw new CniError(
     Code.invalidNetns,
     "plugin's netns and netns from CNI_NETNS should not be the same",

@@ -12,7 +12,7 @@ import * as z from 'zod/mini'
 import { CniError } from '../cni/error.ts'
 import { canonicalIp, formatCidr, formatIp, networkOf, parseCidr } from '../koko/cidr.ts'
 import type { Identity } from './attachment.ts'
-import { findTool, runTool } from './tool.ts'
+import { findTool, type RunTool } from './tool.ts'
 
 const TABLE = { family: 'inet', table: 'nugator' }
 const MAP = 'attachments'
@@ -60,24 +60,25 @@ function change(verb: 'add' | 'delete', element: Element): object {
   return { [verb]: { element: { ...TABLE, name: MAP, elem: [element] } } }
 }
 
-async function transaction(commands: readonly object[]): Promise<void> {
+async function transaction(run: RunTool, commands: readonly object[]): Promise<void> {
   const json = JSON.stringify({ nftables: commands })
   // Not by stdin: nft opens /dev/stdin anew, which it cannot if that is a socket, as under Node.
   if (Buffer.byteLength(json) <= ARGUMENT_MAX) {
-    await runTool('nft', ['-j', json])
+    await run('nft', ['-j', json])
     return
   }
   const directory = await mkdtemp(join(tmpdir(), 'nugator-'))
   try {
     const file = join(directory, 'nft.json')
     await writeFile(file, json, { mode: 0o600 })
-    await runTool('nft', ['-j', '-f', file])
+    await run('nft', ['-j', '-f', file])
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
 }
 
 export async function add(
+  run: RunTool,
   identity: Identity,
   hostIfName: string,
   addresses: readonly string[],
@@ -87,7 +88,7 @@ export async function add(
   const root = { ...TABLE, name: ROOT }
   const own = { ...TABLE, name: chain }
   const replacing = (stale: readonly Element[]) =>
-    transaction([
+    transaction(run, [
       { add: { table: { family: TABLE.family, name: TABLE.table } } },
       { add: { map: { ...TABLE, name: MAP, type: 'ifname', map: 'verdict' } } },
       { add: { chain: { ...root, type: 'nat', hook: 'postrouting', prio: PRIORITY, policy: 'accept' } } },
@@ -104,7 +105,7 @@ export async function add(
   } catch (error) {
     if (!complains(error, 'File exists')) throw error
     // Another attachment had an interface of this name, and was not removed by a DEL.
-    const { elements } = await present()
+    const { elements } = await present(run)
     await replacing(elements.filter(([name]) => name === hostIfName))
   }
 }
@@ -143,10 +144,10 @@ function canonical(_key: string, value: unknown): unknown {
   return address ? canonicalIp(value) : value
 }
 
-async function present(): Promise<Present> {
+async function present(run: RunTool): Promise<Present> {
   let text: string
   try {
-    text = await runTool('nft', ['-j', 'list', 'table', TABLE.family, TABLE.table])
+    text = await run('nft', ['-j', 'list', 'table', TABLE.family, TABLE.table])
   } catch (error) {
     if (complains(error, 'No such file or directory')) return { chains: [], elements: [], rules: [] }
     throw error
@@ -168,12 +169,12 @@ async function present(): Promise<Present> {
  * The table goes with the last chain. Does nothing where there is nothing, or no nft (then nothing can have been
  * added).
  */
-export async function remove(identity: Identity): Promise<void> {
+export async function remove(run: RunTool, identity: Identity): Promise<void> {
   if (findTool('nft') === undefined) return
   const chain = chainOf(identity)
-  const { chains, elements } = await present()
+  const { chains, elements } = await present(run)
   if (chains.length > 0 && chains.every((name) => name === ROOT || name === chain)) {
-    await transaction([{ delete: { table: { family: TABLE.family, name: TABLE.table } } }])
+    await transaction(run, [{ delete: { table: { family: TABLE.family, name: TABLE.table } } }])
     return
   }
   const own = { ...TABLE, name: chain }
@@ -181,16 +182,17 @@ export async function remove(identity: Identity): Promise<void> {
     .filter((element) => isDeepStrictEqual(element, elementTo(element[0], chain)))
     .map((element) => change('delete', element))
   if (chains.includes(chain)) commands.push({ flush: { chain: own } }, { delete: { chain: own } })
-  if (commands.length > 0) await transaction(commands)
+  if (commands.length > 0) await transaction(run, commands)
 }
 
 export async function check(
+  run: RunTool,
   identity: Identity,
   hostIfName: string,
   addresses: readonly string[],
 ): Promise<string[]> {
   const chain = chainOf(identity)
-  const { elements, rules } = await present()
+  const { elements, rules } = await present(run)
   /** Others may put a counter into a rule; what is ours must be in it. */
   const holds = (of: string, expr: readonly object[]) =>
     rules.some(

@@ -17,7 +17,8 @@ export const peerDriver: Driver = {
   prepare(ctx: Context): Prepared {
     const peerConf = ctx.conf.peer
     if (!peerConf) throw invalid('peer mode needs a "peer"')
-    const peer = Netns.open(parseReference(peerConf.netns))
+    const reference = parseReference(peerConf.netns)
+    const peer = reference.kind === 'host' ? ctx.caller.openHost() : Netns.open(reference)
     try {
       return prepareWith(ctx, peer, peerConf)
     } catch (error) {
@@ -59,6 +60,7 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     let assigned: Assigned | undefined = setup.linkFirst ? undefined : await setup.assign(conf)
     let own = assigned === undefined ? { ...base, addresses: [], routes: [] } : ownOf(assigned)
     refuseTakenAddresses({ netns, spec: own })
+    ctx.proceed('wire')
     const wire = applyWire(plan(own))
     for (const end of [netns, peer]) raiseLoopback(end)
     if (assigned === undefined) {

@@ -1,5 +1,6 @@
 /** What the records say of an attachment, also when they are not whole. */
 import type { Environment } from '../cni/environment.ts'
+import type { Surroundings } from '../cni/exec.ts'
 import type { AttachmentRecord, State } from './attachment.ts'
 import type { IpamCall } from './ipam.ts'
 
@@ -28,6 +29,7 @@ export function ipamOfRecord(
   record: AttachmentRecord,
   env: Environment,
   path: readonly string[],
+  where: Surroundings,
 ): IpamCall[] {
   const ipam = recordedIpam(record)
   if (typeof ipam !== 'object' || ipam === null || !('type' in ipam)) return []
@@ -39,6 +41,7 @@ export function ipamOfRecord(
       type,
       path: search,
       stdin: Buffer.from(record.stdin),
+      where,
       env: {
         ...env,
         CNI_CONTAINERID: record.containerID,

@@ -12,12 +12,13 @@ import { createVeth } from '../netlink/link.ts'
 import { Netns } from '../netns/netns.ts'
 import { withTemporaryNetns } from '../netns/temporary.ts'
 import { openState } from './attachment.ts'
+import { type Caller, surroundings } from './caller.ts'
 import { ipamAsk } from './ipam.ts'
 import { givenAddresses, ipamType, type Netconf, parseNetconf } from './netconf.ts'
 import { findTool } from './tool.ts'
 import { baseSpec } from './wanted.ts'
 
-export async function status(call: CniCall): Promise<void> {
+export async function status(call: CniCall, caller: Caller): Promise<void> {
   const conf = parseNetconf(call.conf)
   checkEnds(conf)
   checkKernel()
@@ -31,7 +32,13 @@ export async function status(call: CniCall): Promise<void> {
     if (error instanceof CniError) throw new CniError(Code.notAvailable, error.msg, error.details)
     throw error
   }
-  await ipamAsk({ type, path: call.path, env: call.env, stdin: call.stdin }, 'STATUS')
+  const host = caller.openHost()
+  try {
+    const { path, env, stdin } = call
+    await ipamAsk({ type, path, env, stdin, where: surroundings(host, caller) }, 'STATUS')
+  } finally {
+    host.close()
+  }
 }
 
 function unavailable(msg: string, details: string): CniError {

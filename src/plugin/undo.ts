@@ -2,11 +2,11 @@
 import { findLink, findLinkByIndex } from '../koko/inspect.ts'
 import { linkKeyOf } from '../koko/link-record.ts'
 import { isMarked } from '../koko/marks.ts'
-import { deleteLink, listLinks } from '../netlink/link.ts'
-import type { Link } from '../netlink/link-info.ts'
+import { listLinks } from '../netlink/link.ts'
 import { NetnsError } from '../netns/error.ts'
-import { bootId, Netns, openIfSame } from '../netns/netns.ts'
+import { bootId, type Netns, openIfSame } from '../netns/netns.ts'
 import { type AttachmentRecord, type Identity, openRendezvous, type State } from './attachment.ts'
+import type { Caller } from './caller.ts'
 import { type IpamCall, ipamRun } from './ipam.ts'
 import { locateEnd } from './locate.ts'
 import { removeMasquerade } from './masquerade.ts'
@@ -16,6 +16,7 @@ export interface Removal {
   readonly identity: Identity
   readonly record: AttachmentRecord | undefined
   readonly state: State
+  readonly caller: Caller
   readonly host: Netns
   /** CNI_NETNS, for an attachment without a record; and what the netconf says of it. */
   readonly netnsPath: string
@@ -47,7 +48,7 @@ export async function undo(removal: Removal): Promise<Failure[]> {
   const thisBoot = record === undefined || record.bootId === bootId()
   const link = record === undefined ? removal.link : record.link
   if (link !== null) await attempt('wire', () => leaveLink(removal, link))
-  else if (record !== undefined && thisBoot) await attempt('wire', () => removeWire(record, identity, host))
+  else if (record !== undefined && thisBoot) await attempt('wire', () => removeWire(removal, record))
   if (record === undefined) await attempt('wire', () => removeByMark(removal))
   const backend = record === undefined ? removal.masquerade : record.masquerade
   if (backend !== null && thisBoot) {
@@ -62,21 +63,21 @@ export async function undo(removal: Removal): Promise<Failure[]> {
 }
 
 /** Gives up the end; one that the link's own record no longer knows is known by the attachment's. */
-async function leaveLink({ identity, record, state, host }: Removal, name: string): Promise<void> {
+async function leaveLink({ identity, record, state, host, caller }: Removal, name: string): Promise<void> {
   const link = { network: identity.network, name }
-  const known = await openRendezvous(state, host).detach(link, identity.key, record?.host)
+  const known = await openRendezvous(state, host, caller).detach(link, identity.key, record?.host)
   if (known || record === undefined || record.own.index === null) return
   const netns = openIfSame(record.own.path, record.own.cookie)
   try {
     const left = netns && findLinkByIndex(netns, record.own.index)
-    if (netns && left && isMarked(left, linkKeyOf(record.host, link))) remove(netns, left)
+    if (netns && left && isMarked(left, linkKeyOf(record.host, link))) await caller.removeLink(netns, left)
   } finally {
     netns?.close()
   }
 }
 
 /** Deletes the pair by whichever end can be reached and is surely the recorded one. */
-function removeWire(record: AttachmentRecord, identity: Identity, host: Netns): void {
+async function removeWire({ identity, host, caller }: Removal, record: AttachmentRecord): Promise<void> {
   for (const end of [record.other, record.own]) {
     if (end === null) continue
     const netns = end.cookie === host.cookie ? host : openIfSame(end.path, end.cookie)
@@ -84,7 +85,7 @@ function removeWire(record: AttachmentRecord, identity: Identity, host: Netns): 
     try {
       const link = locateEnd(netns, end, record, identity, host)
       if (link === undefined) continue
-      remove(netns, link)
+      await caller.removeLink(netns, link)
       return // the other end went with it
     } finally {
       if (netns !== host) netns.close()
@@ -92,22 +93,18 @@ function removeWire(record: AttachmentRecord, identity: Identity, host: Netns): 
   }
 }
 
-function remove(netns: Netns, link: Link): void {
-  netns.socket.request({ ...deleteLink(link.index, link.name), tolerate: ['ENODEV'] })
-}
-
 /** Without a record only the marks are left to go by: the attachment's, and in link mode the link's. */
-function removeByMark({ identity, host, netnsPath, link: name }: Removal): void {
+async function removeByMark({ identity, host, caller, netnsPath, link: name }: Removal): Promise<void> {
   for (const link of host.socket.dump(listLinks())) {
     if (isMarked(link, identity.key)) {
-      remove(host, link)
+      await caller.removeLink(host, link)
       return
     }
   }
   if (netnsPath === '') return
   let netns: Netns
   try {
-    netns = Netns.at(netnsPath)
+    netns = caller.openContainer(netnsPath)
   } catch (error) {
     if (error instanceof NetnsError) return // gone, or never was one: nothing in it is ours
     throw error
@@ -116,7 +113,7 @@ function removeByMark({ identity, host, netnsPath, link: name }: Removal): void 
     const keys = [identity.key]
     if (name !== null) keys.push(linkKeyOf(host.cookie, { network: identity.network, name }))
     const link = findLink(netns, identity.ifName)
-    if (link !== undefined && keys.some((key) => isMarked(link, key))) remove(netns, link)
+    if (link !== undefined && keys.some((key) => isMarked(link, key))) await caller.removeLink(netns, link)
   } finally {
     netns.close()
   }
