@@ -13,6 +13,8 @@ Usage:
   nugator netns list             the named network namespaces, as \`ip netns list\`
   nugator netns add NAME         makes one and brings its lo up
   nugator netns delete NAME      removes it
+  nugator agent                  runs the resident agent, which makes a plugin call a matter of milliseconds
+  nugator agent status           what the agent has done (--format=json for machines)
   nugator version                prints the version
   nugator help                   prints this
 
@@ -36,6 +38,10 @@ export async function command(argv: readonly string[], out: Print, err: Print): 
       err(`nugator: ${error.message}; ${error.advice}\n`)
       return 1
     }
+  }
+  if (first === 'agent') {
+    const { agent } = await import('./agent.ts')
+    return (await agent(argv.slice(1), out, err)) ?? misunderstood(argv, err)
   }
   return misunderstood(argv, err)
 }

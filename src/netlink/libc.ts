@@ -7,6 +7,7 @@ import { constants as os } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
 
+export const AF_UNIX = 1
 export const AF_NETLINK = 16
 export const SOCK_RAW = 3
 export const SOCK_DGRAM = 2
@@ -27,6 +28,9 @@ const c = {
   flock: libc.func('int flock(int fd, int operation)'),
   mount: libc.func('int mount(str source, str target, str type, ulong flags, void *data)'),
   umount2: libc.func('int umount2(str target, int flags)'),
+  recv: libc.func('long recv(int fd, void *buffer, ulong length, int flags)'),
+  bind: libc.func('int bind(int fd, void *address, uint32 length)'),
+  sendto: libc.func('long sendto(int fd, void *data, ulong length, int flags, void *to, uint32 tolen)'),
   clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
 }
@@ -110,7 +114,53 @@ export function getsockoptU64(fd: number, level: number, name: number): bigint {
 export function setsockoptInt(fd: number, level: number, name: number, value: number): void {
   const buffer = Buffer.alloc(4)
   buffer.writeInt32LE(value)
-  check('setsockopt', c.setsockopt(fd, level, name, buffer, 4))
+  setsockoptBytes(fd, level, name, buffer)
+}
+
+export function setsockoptBytes(fd: number, level: number, name: number, value: Buffer): void {
+  check('setsockopt', c.setsockopt(fd, level, name, value, value.length))
+}
+
+const SO_PEERCRED = 17
+
+/** Who is at the other end of a Unix socket, as the kernel saw him connect. pid 0: in a namespace not seen from here. */
+export function peerCredentials(fd: number): { readonly pid: number; readonly uid: number } {
+  const value = Buffer.alloc(12)
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(12)
+  check('getsockopt', c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, length))
+  return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4) }
+}
+
+const MSG_PEEK = 2
+const MSG_DONTWAIT = 0x40
+const MSG_NOSIGNAL = 0x4000
+
+/** True unless the other end of a stream socket has closed it. */
+export function isConnected(fd: number): boolean {
+  const result = Number(c.recv(fd, Buffer.alloc(1), 1, MSG_PEEK | MSG_DONTWAIT))
+  return result > 0 || (result < 0 && koffi.errno() === os.errno.EAGAIN)
+}
+
+/** What a socket holds by now. @returns the number of bytes, undefined if there is nothing yet */
+export function receiveNow(fd: number, buffer: Buffer): number | undefined {
+  const result = Number(c.recv(fd, buffer, buffer.length, MSG_DONTWAIT))
+  if (result >= 0) return result
+  if (koffi.errno() === os.errno.EAGAIN) return undefined
+  throw new SystemCallError('recv', koffi.errno())
+}
+
+export function bind(fd: number, address: Buffer): void {
+  check('bind', c.bind(fd, address, address.length))
+}
+
+/** One datagram to a Unix socket; a name that begins with `@` is abstract. */
+export function sendToUnixSocket(fd: number, name: string, text: string): void {
+  const address = Buffer.alloc(2 + Buffer.byteLength(name) + (name.startsWith('@') ? 0 : 1))
+  address.writeUInt16LE(AF_UNIX)
+  address.write(name.replace(/^@/, '\0'), 2)
+  const data = Buffer.from(text)
+  check('sendto', Number(c.sendto(fd, data, data.length, MSG_NOSIGNAL, address, address.length)))
 }
 
 const CLOCK_BOOTTIME = 7

@@ -40,6 +40,8 @@ export interface VethEnd {
   readonly mtu: number
   readonly txQueueLength: number
   readonly group: number
+  /** The ifindex it is to have; absent: the kernel chooses. Both ends or none (drivers/net/veth.c). */
+  readonly index?: number
 }
 
 // The package's formatLinkAttrs serves every attribute there is and is slow for it; these are the ones we send.
@@ -55,6 +57,10 @@ function endAttributes(out: AttrStream, end: VethEnd, netnsFd: number | undefine
   if (netnsFd !== undefined) out.push(IFLA_NET_NS_FD, putU32(netnsFd))
 }
 
+function indexOf({ index }: VethEnd): rt.Link {
+  return index === undefined ? {} : { index }
+}
+
 /**
  * Creates a veth pair: `end` in the socket's namespace, `peer` straight in the namespace `peerNetnsFd`, both
  * under their final names. A clash on either side gives EEXIST and leaves nothing anywhere (drivers/net/veth.c).
@@ -65,13 +71,13 @@ export function createVeth(end: VethEnd, peer: VethEnd, peerNetnsFd: number): Re
     type: NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: attributes((out) => {
-      out.emit(rt.formatLink({}))
+      out.emit(rt.formatLink(indexOf(end)))
       endAttributes(out, end, undefined)
       out.push(IFLA_LINKINFO, (info) => {
         info.push(IFLA_INFO_KIND, Buffer.from('veth'))
         info.push(IFLA_INFO_DATA, (data) => {
           data.push(VETH_INFO_PEER, (nested) => {
-            nested.emit(rt.formatLink({}))
+            nested.emit(rt.formatLink(indexOf(peer)))
             endAttributes(nested, peer, peerNetnsFd)
           })
         })
@@ -168,6 +174,22 @@ export function deleteLink(index: number, label = `interface ${index}`): Request
     type: DELLINK,
     flags: 0,
     payload: attributes((out) => rt.formatLinkMessage({ kind: 'link', data: { index }, attrs: {} }, out)),
+  }
+}
+
+/**
+ * Deletes every interface of a device group of the namespace as one change: RCU goes round once for all. ENODEV if the
+ * group is empty; one member that cannot be deleted keeps them all (net/core/rtnetlink.c, rtnl_group_dellink).
+ */
+export function deleteGroup(group: number): Request {
+  return {
+    what: `delete group ${group.toString(16)}`,
+    type: DELLINK,
+    flags: 0,
+    payload: attributes((out) => {
+      out.emit(rt.formatLink({}))
+      out.push(IFLA_GROUP, putU32(group))
+    }),
   }
 }
 

@@ -1,0 +1,96 @@
+/**
+ * Taking a call over from a client: who he is, and the namespaces he has open. Whoever does not see the same files and
+ * processes as the agent does his work himself, for paths and process IDs would mean something else here.
+ */
+import { closeSync, openSync, readlinkSync, statSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { isConnected, peerCredentials } from '../netlink/libc.ts'
+import { errorCode } from '../netlink/socket.ts'
+import type { CallFrame } from './frame.ts'
+
+/** What the agent holds of its client while it works for him. */
+export interface Handover {
+  /** Of this process: the namespace that the client runs in, and that of CNI_NETNS. */
+  readonly hostFd: number
+  readonly containerFd: number | undefined
+  /** False as soon as the client is gone. */
+  isWaiting(): boolean
+  close(): void
+}
+
+/** The descriptor below a stream of Node's, undefined once it is closed. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined
+  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined
+}
+
+/** True if root is at the other end. */
+export function isRoot(socket: Socket): boolean {
+  const fd = descriptorOf(socket)
+  return fd !== undefined && peerCredentials(fd).uid === 0
+}
+
+/** @returns undefined if the client has to do the work himself */
+export function takeOver(socket: Socket, frame: CallFrame): Handover | undefined {
+  const fd = descriptorOf(socket)
+  if (fd === undefined || namesItself(frame)) return undefined
+  const { pid } = peerCredentials(fd)
+  const opened: number[] = []
+  const close = () => {
+    for (const one of opened.splice(0)) closeSync(one)
+  }
+  try {
+    if (pid <= 0 || !seesWhatWeSee(pid)) return undefined
+    const open = (number: number): number => {
+      const own = openSync(`/proc/${pid}/fd/${number}`, 'r')
+      opened.push(own)
+      return own
+    }
+    const hostFd = open(frame.hostFd)
+    const containerFd = frame.containerFd < 0 ? undefined : open(frame.containerFd)
+    const isWaiting = () => {
+      const now = descriptorOf(socket)
+      return now !== undefined && isConnected(now)
+    }
+    // As long as he is connected he lives, so nobody else can have been given his process ID.
+    if (isWaiting()) return { hostFd, containerFd, isWaiting, close }
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error // ours
+  }
+  close()
+  return undefined
+}
+
+const NAMESPACES = ['mnt', 'pid', 'user'] as const
+
+interface View {
+  readonly root: string
+  readonly namespaces: readonly string[]
+}
+
+function viewOf(process: string): View {
+  const namespaces = NAMESPACES.map((kind) => {
+    const { dev, ino } = statSync(`/proc/${process}/ns/${kind}`)
+    return `${dev}:${ino}`
+  })
+  return { root: readlinkSync(`/proc/${process}/root`), namespaces }
+}
+
+let ownView: View | undefined
+
+function seesWhatWeSee(pid: number): boolean {
+  ownView ??= viewOf('self')
+  const view = viewOf(String(pid))
+  return view.root === ownView.root && view.namespaces.every((one, at) => one === ownView?.namespaces[at])
+}
+
+const RELATIVE_PATH = /"(?:dataDir|resolvConf|daemonSocketPath)"\s*:\s*"[^/"]/
+
+/** Paths that mean something only to the process that has them: its working directory, and itself. */
+function namesItself({ env, stdin }: CallFrame): boolean {
+  const path = env.CNI_PATH ?? ''
+  if (path.split(':').some((directory) => directory !== '' && !directory.startsWith('/'))) return true
+  const conf = stdin.toString('latin1')
+  return conf.includes('/proc/self') || conf.includes('/proc/thread-self') || RELATIVE_PATH.test(conf)
+}

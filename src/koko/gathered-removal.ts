@@ -1,0 +1,156 @@
+/**
+ * Removing interfaces as fast as the kernel lets one. A deletion is done when the kernel announces it, half a
+ * millisecond after it was asked for; the request itself returns some 20 ms later, when RCU has gone round, and so it
+ * is sent from a thread of the pool. Those that come together go together, by a device group of their own.
+ */
+import { randomInt } from 'node:crypto'
+import { DeletionMonitor } from '../netlink/deletions.ts'
+import { deleteGroup, deleteLink, setLink } from '../netlink/link.ts'
+import { NetlinkSocket } from '../netlink/socket.ts'
+import type { Netns } from '../netns/netns.ts'
+import { LIVE_GROUP } from './marks.ts'
+import type { RemoveLink } from './removal.ts'
+
+/** Threads that may wait for RCU at a time in one namespace. */
+const SENDERS = 3
+/** Links in one request: rtnl is held for all of them, and whoever wires something meanwhile waits. */
+const GROUP_MAX = 16
+const GROUP_MAX_WHILE_WIRING = 8
+
+interface Doomed {
+  readonly index: number
+  readonly name: string
+  readonly done: () => void
+  readonly failed: (error: unknown) => void
+}
+
+/**
+ * Removes interfaces of hosts' namespaces, gathered.
+ *
+ * @param isWiring true while others wait to wire something
+ */
+export function gatheredRemoval(isWiring: () => boolean): RemoveLink {
+  const lanes = new Map<string, Lane>()
+  return (netns, { index, name }) =>
+    new Promise((done, failed) => {
+      let lane = lanes.get(netns.cookie)
+      if (lane === undefined) {
+        lane = new Lane(netns, isWiring, () => lanes.delete(netns.cookie))
+        lanes.set(netns.cookie, lane)
+      }
+      lane.add({ index, name, done, failed })
+    })
+}
+
+/** One namespace, as long as there is something to remove in it. */
+class Lane {
+  readonly #monitor: DeletionMonitor
+  readonly #isWiring: () => boolean
+  readonly #end: () => void
+  readonly #idle: NetlinkSocket[]
+  #busy = 0
+  #queue: Doomed[] = []
+  /** Asked for and not yet announced, by ifindex. */
+  readonly #awaited = new Map<number, Doomed>()
+  #listening = false
+  #gathering = false
+
+  constructor(netns: Netns, isWiring: () => boolean, end: () => void) {
+    this.#isWiring = isWiring
+    this.#end = end
+    const open = () => ({
+      monitor: new DeletionMonitor(),
+      sockets: Array.from({ length: SENDERS }, () => new NetlinkSocket()),
+    })
+    const { monitor, sockets } = netns.inside(open)
+    this.#monitor = monitor
+    this.#idle = sockets
+  }
+
+  add(doomed: Doomed): void {
+    this.#queue.push(doomed)
+    if (this.#gathering) return
+    this.#gathering = true
+    setImmediate(() => {
+      this.#gathering = false
+      this.#send()
+    })
+  }
+
+  #send(): void {
+    while (this.#queue.length > 0) {
+      const socket = this.#idle.pop()
+      if (socket === undefined) return
+      const size = this.#isWiring() ? GROUP_MAX_WHILE_WIRING : GROUP_MAX
+      const batch = this.#queue.splice(0, size)
+      for (const doomed of batch) this.#awaited.set(doomed.index, doomed)
+      void this.#listen()
+      this.#busy += 1
+      void this.#remove(socket, batch).finally(() => {
+        this.#busy -= 1
+        this.#idle.push(socket)
+        this.#send()
+        this.#closeIfIdle()
+      })
+    }
+  }
+
+  /** Resolves those that the kernel has not announced by then: the ACK says the same, only later. */
+  async #remove(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<void> {
+    try {
+      const errors = batch.length === 1 ? await one(socket, batch) : await group(socket, batch)
+      for (const [at, doomed] of batch.entries()) this.#settle(doomed, errors[at])
+    } catch (error) {
+      for (const doomed of batch) this.#settle(doomed, error)
+    }
+  }
+
+  #settle(doomed: Doomed, error: unknown): void {
+    if (this.#awaited.get(doomed.index) !== doomed) return
+    this.#awaited.delete(doomed.index)
+    if (error === undefined) doomed.done()
+    else doomed.failed(error)
+  }
+
+  async #listen(): Promise<void> {
+    if (this.#listening) return
+    this.#listening = true
+    try {
+      while (this.#awaited.size > 0) {
+        for (const index of await this.#monitor.wait()) {
+          const doomed = this.#awaited.get(index)
+          if (doomed !== undefined) this.#settle(doomed, undefined)
+        }
+      }
+    } catch {
+      // Unheard: the ACKs will say it.
+    } finally {
+      this.#listening = false
+      this.#closeIfIdle()
+    }
+  }
+
+  /** Keeps nothing of a namespace that it does not need. */
+  #closeIfIdle(): void {
+    if (this.#busy > 0 || this.#listening || this.#queue.length > 0 || this.#idle.length < SENDERS) return
+    this.#end()
+    this.#monitor.close()
+    for (const socket of this.#idle.splice(0)) socket.close()
+  }
+}
+
+const GONE = ['ENODEV']
+
+async function one(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<unknown[]> {
+  const requests = batch.map(({ index, name }) => ({ ...deleteLink(index, name), tolerate: GONE }))
+  return (await socket.exchangeElsewhere(requests)).map(({ error }) => error)
+}
+
+/** All in one request, which the kernel takes for one change: RCU goes round once. */
+async function group(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<unknown[]> {
+  const doom = (LIVE_GROUP | randomInt(1, 0x10000)) >>> 0
+  const marks = batch.map(({ index, name }) => setLink(index, { group: doom }, name, GONE))
+  const outcomes = await socket.exchangeElsewhere([...marks, { ...deleteGroup(doom), tolerate: GONE }])
+  const failed = outcomes.at(-1)?.error !== undefined || outcomes.some(({ error }) => error !== undefined)
+  return failed ? await one(socket, batch) : batch.map(() => undefined)
+}
