@@ -1,6 +1,7 @@
 /**
- * Builds the plugin: dist/bin/nugator (a launcher) and, beside it, nugator.d with the bundle, its bytecode, the
- * native part of koffi and the licences of what is bundled. Both can be copied or linked into a CNI bin directory.
+ * Builds the plugin: dist/bin/nugator (the client; where there is no C compiler the launcher) and, beside it,
+ * nugator.d with the launcher, the bundle, its bytecode, the native part of koffi and the licences of what is
+ * bundled. Both can be copied or linked into a CNI bin directory.
  *
  *   node scripts/build.ts [--entry FILE] [--out DIR]
  */
@@ -18,6 +19,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type BuildResult, build, type Plugin } from 'esbuild'
 import { bytecode, compilable } from './bytecode.ts'
+import { compileClient } from './client.ts'
 import { checkLayers, readSources } from './layers.ts'
 import { licences } from './licences.ts'
 
@@ -120,16 +122,21 @@ async function main(): Promise<number> {
   if (code === undefined) throw new Error('esbuild gave no bundle')
   const beside = join(out, 'bin/nugator.d')
   put(join(beside, 'koffi.node'), readFileSync(koffiBinary()))
-  put(join(beside, 'LICENSES.txt'), licences(ROOT, result))
+  const client = compileClient(ROOT)
+  put(join(beside, 'LICENSES.txt'), `${licences(ROOT, result)}${client.licence}`)
   const { source, digest } = compilable(code.text)
   const cache = bytecode(source, beside)
   if (cache === undefined) rmSync(join(beside, 'bundle.cache'), { force: true })
   else put(join(beside, 'bundle.cache'), Buffer.concat([Buffer.from(digest), cache]))
   put(join(beside, 'bundle.js'), source)
   put(join(beside, 'nugator.cjs'), readFileSync(join(ROOT, 'packaging/loader.cjs')))
-  put(join(out, 'bin/nugator'), launcher(), 0o755)
-  // For packaging/setup.sh: which tree this is, and up to when its sources were read.
-  put(join(out, '.built'), `${ROOT}\n`)
+  put(join(beside, 'cold'), launcher(), 0o755)
+  put(join(out, 'bin/nugator'), client.program ?? launcher(), 0o755)
+  if (client.program === undefined) {
+    console.error(`build: bin/nugator is a script, which starts a Node.js for every call: ${client.why}`)
+  }
+  // For packaging/setup.sh: which tree this is, by which compiler, and up to when its sources were read.
+  put(join(out, '.built'), `${ROOT}\n${client.compiler}\n`)
   utimesSync(join(out, '.built'), started, started)
   return 0
 }

@@ -1,7 +1,9 @@
 /**
- * Runs the tests: unit, then integration. The last line is `N passed, N failed`.
+ * Runs the tests: unit, then integration twice: each plugin call a process of its own (cold), and through the native
+ * client and a resident agent (hot). The last line is `N passed, N failed`.
  *
  *   npm test [-- FILE… [tap options]]      for example  npm test -- test/unit/layers.test.ts --grep=circle
+ *   NGT_WAY=cold npm test                  only one of the two
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -9,6 +11,7 @@ import { join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { leftovers, traces } from './leftovers.ts'
 import { TapReport, type Totals } from './tap-report.ts'
+import { TestAgent } from './test-agent.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 /** Test files run at once, in each suite: both keep to namespaces of their own. */
@@ -25,10 +28,19 @@ function filesOf(suite: Suite, asked: readonly string[]): string[] {
   return all.filter((file) => wanted.some((path) => file === path || file.startsWith(`${path}/`)))
 }
 
-async function runTap(files: readonly string[], jobs: number, options: readonly string[]): Promise<Totals> {
+/** How the plugin is called in the integration tests; the rig (rig/host.ts) reads it from NGT_WAY. */
+type Way = 'cold' | 'hot'
+
+async function runTap(
+  files: readonly string[],
+  jobs: number,
+  options: readonly string[],
+  env: Record<string, string>,
+): Promise<Totals> {
   const args = ['run', '--reporter=tap', `--jobs=${jobs}`, ...options, ...files]
   const child = spawn(join(ROOT, 'node_modules/.bin/tap'), args, {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const ended = new Promise<number | null>((done, fail) => {
@@ -47,6 +59,23 @@ async function runTap(files: readonly string[], jobs: number, options: readonly 
   return totals
 }
 
+/** The integration tests with an agent that lives as long as they run. */
+async function runHot(files: readonly string[], options: readonly string[]): Promise<Totals> {
+  const agent = new TestAgent(join(ROOT, 'dist/bin/nugator'))
+  await agent.ready()
+  const totals = await runTap(files, JOBS.integration, options, { NGT_WAY: 'hot', NGT_AGENT: agent.socket })
+  const { problems, summary } = await agent.stop()
+  print(`hot: ${summary}`)
+  for (const problem of problems) print(`not ok: ${problem}`)
+  totals.failed += problems.length
+  return totals
+}
+
+function ways(): Way[] {
+  const asked = process.env.NGT_WAY
+  return asked === 'cold' || asked === 'hot' ? [asked] : ['cold', 'hot']
+}
+
 async function main(): Promise<Totals> {
   const asked = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
   const options = process.argv.slice(2).filter((arg) => arg.startsWith('-'))
@@ -57,9 +86,15 @@ async function main(): Promise<Totals> {
     const files = filesOf(suite, asked)
     if (files.length === 0) continue
     found += files.length
-    const { passed, failed } = await runTap(files, JOBS[suite], options)
-    total.passed += passed
-    total.failed += failed
+    for (const way of suite === 'integration' ? ways() : (['cold'] as const)) {
+      if (suite === 'integration') print(`# ${suite}, ${way}`)
+      const { passed, failed } =
+        way === 'hot'
+          ? await runHot(files, options)
+          : await runTap(files, JOBS[suite], options, { NGT_WAY: 'cold' })
+      total.passed += passed
+      total.failed += failed
+    }
   }
   if (found === 0) {
     print(asked.length === 0 ? 'there are no tests' : `no test file among: ${asked.join(' ')}`)

@@ -1,5 +1,6 @@
 /** What differs between what was wanted and what the kernel holds, one sentence a difference. */
 
+import { getTxOffload } from '../netlink/ethtool.ts'
 import type { Link } from '../netlink/link-info.ts'
 import type { KernelRoute } from '../netlink/route.ts'
 import { RT_TABLE_MAIN } from '../netlink/route.ts'
@@ -9,7 +10,6 @@ import { formatCidr, networkOf, parseCidr, parseDestination, parseIp } from './c
 import type { RouteSpec } from './endpoint.ts'
 import { routeText } from './endpoint.ts'
 import { type Inspection, inspect } from './inspect.ts'
-import { getTxOffload } from './offload.ts'
 
 /** Greater metrics of a route are cut down to these (net/ipv4/metrics.c). */
 const ROUTE_MTU_MAX = 65535 - 15
@@ -110,7 +110,7 @@ function settingDifferences(netns: Netns, link: Link, expected: Expectation, whe
       if (actual === undefined || !isSameSetting(path, actual, value))
         says.push(`sysctl ${path} of ${where} is ${actual ?? 'missing'}, expected ${value}`)
     }
-    if (txOffload !== undefined && getTxOffload(link.name) !== txOffload) {
+    if (txOffload !== undefined && getTxOffload(netns.socket.fd, link.name) !== txOffload) {
       says.push(
         `TX checksum offload of ${where} is ${txOffload ? 'off' : 'on'}, expected ${txOffload ? 'on' : 'off'}`,
       )

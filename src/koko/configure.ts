@@ -1,16 +1,17 @@
 /** An interface that exists becomes what its EndSpec says: sysctls, offload, up, addresses, routes. */
 
 import { type AddressChange, addAddress } from '../netlink/address.ts'
+import { setTxOffload } from '../netlink/ethtool.ts'
 import { setLink } from '../netlink/link.ts'
 import type { Request } from '../netlink/message.ts'
 import { addRoute, type RouteChange, RT_SCOPE_LINK } from '../netlink/route.ts'
+import { step } from '../netlink/steps.ts'
 import type { Netns } from '../netns/netns.ts'
 import { readSysctl, writeSysctl } from '../netns/sysctl.ts'
 import { parseCidr, parseDestination, parseIp } from './cidr.ts'
 import type { AddressSpec, EndSpec, RouteSpec } from './endpoint.ts'
 import { routeText } from './endpoint.ts'
 import { linkLocalOf } from './mac.ts'
-import { setTxOffload } from './offload.ts'
 
 /** What the kernel says where IPv6 is compiled out, disabled, or the MTU too small for it; and if it was quicker. */
 const NO_IPV6 = ['EACCES', 'EOPNOTSUPP', 'EAFNOSUPPORT', 'EINVAL', 'ENODEV', 'EEXIST']
@@ -44,7 +45,11 @@ export function wantsIpv6(end: EndSpec): boolean {
 export function applySettings(netns: Netns, end: EndSpec): void {
   const sysctls = Object.entries(end.sysctls ?? {})
   const ipv6 = wantsIpv6(end)
-  if (!ipv6 && sysctls.length === 0 && end.txOffload === undefined) return
+  if (end.txOffload !== undefined) {
+    step()
+    setTxOffload(netns.socket.fd, end.ifName, end.txOffload)
+  }
+  if (!ipv6 && sysctls.length === 0) return
   netns.inside(() => {
     if (ipv6) {
       for (const name of ['lo', end.ifName]) {
@@ -55,7 +60,6 @@ export function applySettings(netns: Netns, end: EndSpec): void {
       writeSysctl(['net', 'ipv6', 'conf', end.ifName, 'keep_addr_on_down'], '1')
     }
     for (const [path, value] of sysctls) writeSysctl(path.split('/'), value)
-    if (end.txOffload !== undefined) setTxOffload(end.ifName, end.txOffload)
   })
 }
 

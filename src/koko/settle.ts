@@ -14,6 +14,7 @@ import { arePeers, type Found } from './peers.ts'
 import type { RemoveLink } from './removal.ts'
 import {
   applyWire,
+  awaitCarrier,
   configure,
   park,
   planWire,
@@ -125,6 +126,7 @@ async function arrange(work: Work, places: readonly [Place, Place]): Promise<voi
     if (errors.length === 0) {
       const [error] = await tryEach(staying, (place) => put(work, place))
       if (error !== undefined) throw error
+      for (const { wanted } of places) awaitCarrier(wanted)
       return
     }
   }

@@ -4,7 +4,17 @@
  */
 import { listAddresses } from '../netlink/address.ts'
 import { NetlinkError } from '../netlink/error.ts'
-import { createVeth, deleteLink, getLinkByName, setLink, setVethAlias } from '../netlink/link.ts'
+import { hasCarrier } from '../netlink/ethtool.ts'
+import {
+  createVeth,
+  deleteLink,
+  getLinkByName,
+  setLink,
+  setVethAlias,
+  type VethEnd,
+} from '../netlink/link.ts'
+import type { Link } from '../netlink/link-info.ts'
+import type { Request } from '../netlink/message.ts'
 import { errorCode } from '../netlink/socket.ts'
 import type { Netns } from '../netns/netns.ts'
 import { writeSysctl } from '../netns/sysctl.ts'
@@ -67,10 +77,14 @@ export function refuseTaken(end: WireEnd): void {
 
 /** @throws WireError ('exists') if an interface has this name or altname */
 export function refuseTakenName(netns: Netns, ifName: string): void {
-  const [taken] = netns.socket.request(getLinkByName(ifName))
-  if (taken === undefined) return
-  const whose = taken.name === ifName ? '' : ` (an altname of ${taken.name})`
-  throw new WireError(
+  const [holder] = netns.socket.request(getLinkByName(ifName))
+  if (holder !== undefined) throw nameTaken(netns, ifName, holder)
+}
+
+/** The refusal of a name that `holder` has. */
+export function nameTaken(netns: Netns, ifName: string, holder: Pick<Link, 'name'>): WireError {
+  const whose = holder.name === ifName ? '' : ` (an altname of ${holder.name})`
+  return new WireError(
     'exists',
     `interface name ${ifName}${whose} already exists in ${netns.label}`,
     'delete that interface or choose another name',
@@ -85,14 +99,13 @@ export function refuseTakenAddresses({ netns, spec }: WireEnd): void {
   )
   for (const { bytes } of netns.socket.dump(listAddresses())) {
     const address = wanted.get(bytes.toString('hex'))
-    if (address !== undefined) {
-      throw new WireError(
-        'invalid',
-        `address ${address} is already in use in ${netns.label}`,
-        'choose another one',
-      )
-    }
+    if (address !== undefined) throw addressTaken(netns, address)
   }
+}
+
+/** The refusal of an address that an interface of the namespace has. */
+export function addressTaken(netns: Netns, address: string): WireError {
+  return invalid(`address ${address} is already in use in ${netns.label}`, 'choose another one')
 }
 
 /** Makes the wire. Whatever fails, nothing remains. @throws WireError, NetlinkError, SystemCallError */
@@ -103,6 +116,7 @@ export function applyWire(plan: WirePlan): Wire {
     for (const end of [anchor, other]) prepare(end)
     configure(other, wire.other, alias)
     configure(anchor, wire.anchor, alias)
+    for (const end of [anchor, other]) awaitCarrier(end)
     return wire
   } catch (error) {
     undoWire(anchor.netns, wire.anchor)
@@ -111,19 +125,38 @@ export function applyWire(plan: WirePlan): Wire {
 }
 
 /** What an end needs after its creation or arrival. @throws NetlinkError, WireError */
-export function configure({ netns, spec, parked }: WireEnd, index: number, alias: string): void {
-  const requests = parked ? [setLink(index, { alias }, spec.ifName)] : configureRequests(index, spec, alias)
+export function configure(end: WireEnd, index: number, alias: string): void {
   try {
-    netns.socket.request(...requests)
+    end.netns.socket.request(...endRequests(end, index, alias))
   } catch (error) {
-    const taken =
-      error instanceof NetlinkError && error.code === 'EEXIST' && error.request.startsWith('add route')
-    if (!taken) throw error
-    throw new WireError(
-      'invalid',
-      `${error.request}: ${netns.label} already has a route there`,
-      'is the address taken?',
-    )
+    throw configurationError(error, end)
+  }
+}
+
+/** The messages of {@link configure}. */
+export function endRequests({ spec, parked }: WireEnd, index: number, alias: string): Request[] {
+  return parked ? [setLink(index, { alias }, spec.ifName)] : configureRequests(index, spec, alias)
+}
+
+/** What the refusal of one of them means. */
+export function configurationError(error: unknown, { netns }: WireEnd): unknown {
+  const taken =
+    error instanceof NetlinkError && error.code === 'EEXIST' && error.request.startsWith('add route')
+  if (!taken) return error
+  return new WireError(
+    'invalid',
+    `${error.request}: ${netns.label} already has a route there`,
+    'is the address taken?',
+  )
+}
+
+/** Once both ends are up: what the kernel still has to do before frames pass is done now. */
+export function awaitCarrier({ netns, spec, parked }: WireEnd): void {
+  if (parked) return
+  try {
+    hasCarrier(netns.socket.fd, spec.ifName)
+  } catch (error) {
+    if (errorCode(error) !== 'ENODEV') throw error // root in the container calls it something else
   }
 }
 
@@ -150,7 +183,8 @@ function create({ anchor, other, alias }: WirePlan): Wire {
   throw marked?.error ?? new WireError('failed', `${spec.ifName} vanished while it was being made`)
 }
 
-function vethEnd(spec: EndSpec) {
+/** As the creating message says it. */
+export function vethEnd(spec: EndSpec): VethEnd {
   return {
     name: spec.ifName,
     mac: spec.mac,

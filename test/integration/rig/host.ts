@@ -13,6 +13,15 @@ export const PLUGIN: string = resolve(import.meta.dirname, '../../../dist/bin/nu
 /** Where Debian puts the reference plugins. */
 export const REFERENCE_PLUGINS = '/usr/lib/cni'
 
+/**
+ * The agent that plugin calls go to, empty for none: scripts/test.ts runs everything once without and once with one.
+ * A call that is to be killed at a step is always a process of its own.
+ */
+export function agentSocket(env: Record<string, string | undefined> = {}): string {
+  const dies = 'NUGATOR_FAULT_AT' in env || 'NUGATOR_FAULT_COUNT' in env
+  return process.env.NGT_WAY === 'hot' && !dies ? (process.env.NGT_AGENT ?? '') : ''
+}
+
 export interface CommandResult {
   code: number | null
   signal: NodeJS.Signals | null
@@ -120,6 +129,7 @@ export class Host {
       PATH: process.env.PATH,
       NUGATOR_STATE_DIR: this.stateDir,
       NUGATOR_RUN_DIR: this.runDir,
+      NUGATOR_AGENT_SOCKET: agentSocket(call.env),
       CNI_COMMAND: call.command,
       CNI_CONTAINERID: call.containerID ?? 'ctr1',
       CNI_IFNAME: call.ifName ?? 'eth0',
