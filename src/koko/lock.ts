@@ -2,11 +2,12 @@
  * One flock for each attachment and each link. The file goes away with the lock; whoever then holds a lock on
  * a file that is no longer the one of that name simply tries again.
  */
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, fstatSync, openSync, readdirSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tryFlock } from '../netlink/libc.ts'
+import { errorCode } from '../netlink/socket.ts'
 import { WireError } from './error.ts'
+import { makePrivate, removeFile } from './private-files.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 const FIRST_WAIT_MS = 1
@@ -20,9 +21,7 @@ export interface Lock {
 export function tryLock(directory: string, key: string): Lock | undefined {
   const file = `${directory}/${key}`
   for (;;) {
-    mkdirSync(dirname(dirname(directory)), { recursive: true }) // not ours: left to the umask
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    const fd = openSync(file, 'a', 0o600)
+    const fd = open(file, directory)
     if (!tryFlock(fd)) {
       closeSync(fd)
       return undefined
@@ -30,12 +29,22 @@ export function tryLock(directory: string, key: string): Lock | undefined {
     if (isStill(file, fd)) {
       return {
         release() {
-          rmSync(file, { force: true })
+          removeFile(file)
           closeSync(fd)
         },
       }
     }
     closeSync(fd)
+  }
+}
+
+function open(file: string, directory: string): number {
+  try {
+    return openSync(file, 'a', 0o600)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    makePrivate(directory)
+    return openSync(file, 'a', 0o600)
   }
 }
 

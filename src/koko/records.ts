@@ -2,14 +2,31 @@
  * Records on disk: what was begun, before the first change, and what stands, after the last. File names are
  * hashes. No fsync: after a crash of the machine the wires are gone as well, and a damaged record is survivable.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { errorCode } from '../netlink/socket.ts'
 import { step } from '../netlink/steps.ts'
 import { WireError } from './error.ts'
+import { makePrivate, removeFile } from './private-files.ts'
 
 const SUFFIX = '.json'
 const TEMPORARY = '.new'
+
+/** A record that was begun, and is completed in place: a file less to make on the way of every ADD. */
+export interface Draft<T> {
+  /** Writes what the record says in the end, and moves it into `directory`. @throws WireError */
+  complete(record: T, directory: RecordDirectory<T>): void
+  /** Lets go of the file; the record stays what it is. */
+  close(): void
+}
 
 /** A directory of JSON files, one a key. `parse` throws on anything that is not a whole record. */
 export class RecordDirectory<T> {
@@ -26,13 +43,32 @@ export class RecordDirectory<T> {
     return `${this.directory}/${key}${SUFFIX}`
   }
 
-  /** Writes a record that must not exist yet (O_EXCL). */
-  create(key: string, record: T): void {
+  /** Writes a record that must not exist yet (O_EXCL). @throws WireError */
+  create(key: string, record: T): Draft<T> {
     const file = this.#file(key)
-    this.#guard(file, () => {
+    const fd = this.#guard(file, () => {
       step()
-      writeFileSync(file, JSON.stringify(record), { mode: 0o600, flag: 'wx' })
+      const fd = openSync(file, 'wx', 0o600)
+      try {
+        writeAt0(fd, record)
+      } catch (error) {
+        closeSync(fd)
+        throw error
+      }
+      return fd
     })
+    return {
+      complete(complete, directory) {
+        const target = directory.#file(key)
+        directory.#guard(target, () => {
+          step()
+          writeAt0(fd, complete)
+          step()
+          renameSync(file, target)
+        })
+      },
+      close: () => closeSync(fd),
+    }
   }
 
   /** Writes or replaces a record atomically. */
@@ -71,8 +107,8 @@ export class RecordDirectory<T> {
   remove(key: string): void {
     const file = this.#file(key)
     step()
-    rmSync(file + TEMPORARY, { force: true })
-    rmSync(file, { force: true })
+    removeFile(file + TEMPORARY)
+    removeFile(file)
   }
 
   /** Every key that has a file of any sort. */
@@ -88,16 +124,19 @@ export class RecordDirectory<T> {
   }
 
   /** The directory is made on the first write; a failure says which path and what to do. */
-  #guard(file: string, write: () => void): void {
+  #guard<R>(file: string, write: () => R): R {
     try {
-      const own = dirname(this.directory)
-      mkdirSync(dirname(own), { recursive: true }) // not ours: left to the umask
-      mkdirSync(this.directory, { recursive: true, mode: 0o700 })
-      write()
+      try {
+        return write()
+      } catch (error) {
+        if (errorCode(error) !== 'ENOENT') throw error
+        makePrivate(this.directory)
+        return write()
+      }
     } catch (error) {
       const what = error instanceof Error ? error.message : String(error)
       // What a full disk took of it. An existing one (EEXIST) is not ours to remove.
-      if (errorCode(error) !== 'EEXIST') rmSync(file, { force: true })
+      if (errorCode(error) !== 'EEXIST') removeFile(file)
       throw new WireError(
         'failed',
         `cannot write the record in ${this.directory}: ${what}`,
@@ -105,4 +144,11 @@ export class RecordDirectory<T> {
       )
     }
   }
+}
+
+/** In one write, which no signal divides. The file may have been longer. */
+function writeAt0(fd: number, record: unknown): void {
+  const bytes = Buffer.from(JSON.stringify(record))
+  if (writeSync(fd, bytes, 0, bytes.length, 0) < bytes.length) throw new Error('no space left for it')
+  ftruncateSync(fd, bytes.length)
 }

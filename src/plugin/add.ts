@@ -140,7 +140,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
   let asked = false
   let leased = false
   proceed('record')
-  state.pending.create(key, record)
+  const draft = state.pending.create(key, record)
   try {
     return await prepared.setUp({
       linkFirst: ipam !== undefined && needsLink(ipam.type),
@@ -156,8 +156,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
       },
       commit() {
         proceed('commit')
-        state.attachments.write(key, record)
-        state.pending.remove(key)
+        draft.complete(record, state.attachments)
       },
     })
   } catch (error) {
@@ -179,6 +178,8 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
     const onlyIpam = failures.length > 0 && failures.every(({ part }) => part === 'ipam')
     if (onlyIpam && !leased) state.pending.remove(key)
     throw error
+  } finally {
+    draft.close()
   }
 }
 
