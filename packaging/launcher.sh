@@ -1,6 +1,7 @@
 #!/bin/sh
-# nugator: finds a Node.js and hands over to nugator.d/nugator.cjs beside this file.
-# Written by scripts/build.ts from packaging/launcher.sh. Nothing is forked on the usual way through.
+# nugator's cold path: finds a Node.js and hands over to nugator.cjs. Written by scripts/build.ts from
+# packaging/launcher.sh, as nugator.d/cold and, where there is no C compiler, in place of the client as nugator.
+# Nothing is forked on the usual way through.
 
 # A runtime reads the error from stdout (CNI), a person from stderr. MSG and DETAILS go into JSON as they are.
 fail() { # MSG DETAILS
@@ -34,7 +35,8 @@ case $0 in
   *) self=./$0 ;;
 esac
 if [ -L "$self" ]; then self=$(command -p readlink -f "$self"); fi
-beside=${self%/*}/nugator.d
+beside=${self%/*}
+[ -f "$beside/nugator.cjs" ] || beside=$beside/nugator.d
 
 [ -f "$beside/nugator.cjs" ] ||
   fail 'nugator.d is missing' 'the directory nugator.d has to be beside the file nugator: install both'

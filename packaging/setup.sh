@@ -101,6 +101,11 @@ want_static_busybox() {
   note busybox-static busybox 'busybox without a libc, the inside of test containers'
 }
 
+want_compiler() { # WHY
+  want cc gcc gcc "a C compiler, for $1"
+  want /usr/include/stdio.h libc6-dev glibc-devel "the C headers, for $1"
+}
+
 look() {
   missing= reasons= unavailable=
   cni=/usr/lib/cni
@@ -117,12 +122,12 @@ look() {
       want nft nftables nftables 'nft, for masquerade'
       ;;
     bench)
-      want cc gcc gcc 'a C compiler, for the floor that we measure ourselves against'
-      want /usr/include/stdio.h libc6-dev glibc-devel 'the C headers, for the floor'
+      want_compiler 'the client and the floor that we measure ourselves against'
       want /usr/include/linux/rtnetlink.h linux-libc-dev kernel-headers 'the kernel headers, for the floor'
       want "$cni/ptp" containernetworking-plugins containernetworking-plugins 'ptp and host-local, to compare with'
       ;;
     test)
+      want_compiler 'the client'
       want "$cni/host-local" containernetworking-plugins containernetworking-plugins 'host-local, static, dhcp and the chained plugins'
       want nft nftables nftables 'nft, for masquerade'
       want iptables iptables iptables-nft 'iptables, for portmap and "ipMasqBackend": "iptables"'
@@ -133,6 +138,8 @@ look() {
       want ps procps procps-ng 'ps'
       want sysctl procps procps-ng 'sysctl'
       want ruby ruby ruby 'ruby, to check the Vagrantfile'
+      want systemd-analyze systemd systemd 'systemd, to try the agent as its service'
+      want strace strace strace 'strace, to kill an install at a given system call'
       ;;
   esac
 }
@@ -171,6 +178,13 @@ if [ -n "$missing" ]; then
   [ -z "$missing" ] || die "installed, but still missing:$missing"
 fi
 
+# With this libc the client starts 0.25 ms sooner, that is all: where it cannot be had, it is left.
+if [ "$purpose" = bench ] && [ "$pm" = apt ] && [ "$(id -u)" -eq 0 ] && ! command -v musl-gcc >/dev/null 2>&1; then
+  say 'installing musl-tools by apt (a small libc, for the client to start sooner)'
+  apt-get -o DPkg::Lock::Timeout=300 -y --no-install-recommends install musl-tools >/dev/null 2>&1 ||
+    say 'that failed; it goes without'
+fi
+
 # ---- npm packages ---------------------------------------------------------------------------------------
 
 lock=package-lock.json
@@ -181,11 +195,20 @@ packages_stale() { [ ! -f "$installed" ] || [ "$lock" -nt "$installed" ]; }
 tools_stale() { [ ! -f "$ready" ] || [ "$installed" -nt "$ready" ] || [ .taprc -nt "$ready" ]; }
 pinned_node() { case $(node_modules/.bin/node -v 2>/dev/null) in v24.*) return 0 ;; *) return 1 ;; esac }
 
+# The compiler that scripts/client.ts would try first.
+compiler() {
+  for each in ${NUGATOR_CC:-musl-gcc cc}; do
+    if command -v "$each" >/dev/null 2>&1; then echo "$each"; return 0; fi
+  done
+  echo none
+}
+
 build_stale() {
   [ -x dist/bin/nugator ] && [ -f dist/.built ] || return 0
-  read -r root <dist/.built || :
+  { read -r root && read -r by; } <dist/.built || return 0
   [ "$root" = "$PWD" ] || return 0 # a copied tree: the launcher names the Node of another one
-  [ -n "$(find src scripts packaging package.json "$installed" -newer dist/.built -print -quit 2>/dev/null)" ]
+  [ "$by" = "$(compiler)" ] || return 0
+  [ -n "$(find client src scripts packaging package.json "$installed" -newer dist/.built -print -quit 2>/dev/null)" ]
 }
 
 if [ "$rebuild" = no ] && ! packages_stale && ! tools_stale && pinned_node && ! build_stale; then

@@ -8,6 +8,7 @@
 import {
   chmodSync,
   existsSync,
+  globSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -131,6 +132,10 @@ async function main(): Promise<number> {
   put(join(beside, 'bundle.js'), source)
   put(join(beside, 'nugator.cjs'), readFileSync(join(ROOT, 'packaging/loader.cjs')))
   put(join(beside, 'cold'), launcher(), 0o755)
+  // What `nugator install` puts elsewhere on a host.
+  const packaging = join(ROOT, 'packaging')
+  for (const name of globSync('*.{service,socket,link,network,conf,conflist}', { cwd: packaging }))
+    put(join(beside, 'host', name), readFileSync(join(packaging, name)))
   put(join(out, 'bin/nugator'), client.program ?? launcher(), 0o755)
   if (client.program === undefined) {
     console.error(`build: bin/nugator is a script, which starts a Node.js for every call: ${client.why}`)

@@ -24,20 +24,16 @@ interface Attempt {
 
 const OPTIONS = ['-std=c11', '-O2', '-Wall', '-Wextra', '-Werror', '-s']
 
+const MUSL: Attempt = { command: 'musl-gcc', options: ['-static'], licence: 'musl.txt' }
+
 /** Best first: with musl a start takes 0.1 ms, with static glibc 0.4, with the shared one 0.5. */
 function attempts(): Attempt[] {
   const asked = process.env.NUGATOR_CC ?? ''
   if (asked === 'none') return []
-  if (asked !== '')
-    return [
-      { command: asked, options: ['-static'] },
-      { command: asked, options: [] },
-    ]
-  return [
-    { command: 'musl-gcc', options: ['-static'], licence: 'musl.txt' },
-    { command: 'cc', options: ['-static'] },
-    { command: 'cc', options: [] },
-  ]
+  if (asked === MUSL.command) return [MUSL]
+  const command = asked === '' ? 'cc' : asked
+  const linked = [['-static'], []].map((options): Attempt => ({ command, options }))
+  return asked === '' ? [MUSL, ...linked] : linked
 }
 
 /**

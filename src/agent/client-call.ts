@@ -3,6 +3,7 @@ import { fstatSync, openSync } from 'node:fs'
 import { CniError, Code } from '../cni/error.ts'
 import { type RemoveLink, removeElsewhere } from '../koko/removal.ts'
 import { bootTime } from '../netlink/libc.ts'
+import { NetnsError } from '../netns/error.ts'
 import { Netns } from '../netns/netns.ts'
 import { OWN_NETNS } from '../netns/reference.ts'
 import type { Caller } from '../plugin/caller.ts'
@@ -42,7 +43,10 @@ export class ClientCall implements Caller {
 
   readonly openContainer = (path: string): Netns => {
     const { containerFd } = this.#handover
-    return containerFd === undefined ? Netns.at(path) : Netns.ofDescriptor(path, again(containerFd))
+    if (containerFd !== undefined) return Netns.ofDescriptor(path, again(containerFd))
+    // The client could not open it. Here the path is only looked at for the reason: it might lead somewhere else.
+    Netns.at(path).close()
+    throw new NetnsError('missing', path, 'it was not there when the call was made', 'try again')
   }
 
   readonly isHost = (): boolean => {

@@ -12,7 +12,7 @@ import { type AttachmentRecord, type Context, identify, modeOf, openState } from
 import { type Caller, surroundings } from './caller.ts'
 import type { Driver, Made, Prepared } from './driver.ts'
 import { hostDriver } from './host.ts'
-import { type IpamCall, ipamAdd, ipamCallOf, needsLink } from './ipam.ts'
+import { type IpamCall, ipamAdd, ipamCallOf, isOwnIpam, needsLink } from './ipam.ts'
 import { linkDriver } from './link.ts'
 import { locateEnd } from './locate.ts'
 import { type EndConf, ipamType, type Netconf, parseNetconf, resultDns } from './netconf.ts'
@@ -38,7 +38,7 @@ export async function add(call: CniCall, caller: Caller): Promise<Result> {
   const prev = parsePrevResult(conf.prevResult, call.version)
   const identity = identify(call.network, call.containerID, conf.ifName || call.ifName, call.ifName)
   const type = ipamType(conf)
-  if (type !== undefined) refuseMissingIpam(type, call)
+  if (type !== undefined && !isOwnIpam(call.conf)) findPlugin(type, call.path)
   const state = openState(conf, call.env)
   const host = caller.openHost()
   let netns: Netns | undefined
@@ -72,11 +72,6 @@ export async function add(call: CniCall, caller: Caller): Promise<Result> {
     netns?.close()
     host.close()
   }
-}
-
-/** @throws CniError if IPAM is asked for but cannot be had */
-function refuseMissingIpam(type: string, call: CniCall): void {
-  findPlugin(type, call.path)
 }
 
 /** @throws CniError if the answer could not be told in the version asked for */
@@ -149,7 +144,7 @@ async function setUp(ctx: Context, prepared: Prepared, ipam: IpamCall | undefine
         if (ipam === undefined) return given
         proceed('ipam')
         asked = true
-        const result = await ipamAdd(ipam, call.version)
+        const result = await ipamAdd(ipam, call.version, () => proceed('ipam'))
         leased = true
         if (modeOf(conf) === 'host') refuseMissingGateway(result)
         return withIpam(given, result)

@@ -10,7 +10,7 @@ import { listLinks } from '../netlink/link.ts'
 import { bootId, type Netns } from '../netns/netns.ts'
 import { type AttachmentRecord, identify, openRendezvous, openState, type State } from './attachment.ts'
 import { type Caller, surroundings } from './caller.ts'
-import { ipamAsk } from './ipam.ts'
+import { ipamAsk, isOwnIpam } from './ipam.ts'
 import { ipamType, type Netconf, parseNetconf } from './netconf.ts'
 import { ipamOfRecord, readRecord } from './recorded.ts'
 import { joinErrors } from './report.ts'
@@ -62,7 +62,12 @@ export async function gc(call: CniCall, caller: Caller): Promise<void> {
     const type = ipamType(conf)
     if (type !== undefined) {
       const { path, env, stdin } = call
-      await attempt(() => ipamAsk({ type, path, env, stdin, where: surroundings(host, caller) }, 'GC'))
+      await attempt(() =>
+        ipamAsk(
+          { type, path, env, stdin, where: surroundings(host, caller), isOwn: isOwnIpam(call.conf) },
+          'GC',
+        ),
+      )
     }
   } finally {
     host.close()

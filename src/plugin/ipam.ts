@@ -1,4 +1,8 @@
-/** IPAM is somebody else's plugin: it is handed our call as it came, and its answer is checked. */
+/**
+ * IPAM is somebody else's plugin: it is handed our call as it came, and its answer is checked. But `host-local` is what
+ * most networks have, and its work is done here, in its own files and under its own lock, unless the netconf says
+ * `"exec": true`.
+ */
 import type { Environment } from '../cni/environment.ts'
 import { CniError, Code } from '../cni/error.ts'
 import { execPlugin, findPlugin, type Surroundings } from '../cni/exec.ts'
@@ -6,6 +10,7 @@ import { parseResult, type Result } from '../cni/result.ts'
 import type { CniCall } from '../cni/serve.ts'
 import { CNI_VERSIONS, type CniVersion, NEWEST_VERSION } from '../cni/version.ts'
 import { step } from '../netlink/steps.ts'
+import { hostLocalAdd, hostLocalCheck, hostLocalDel } from './host-local/host-local.ts'
 
 /** These only do arithmetic; every other one may want to see the link first (dhcp does). */
 const LINK_NOT_NEEDED = new Set(['host-local', 'static'])
@@ -20,15 +25,27 @@ export interface IpamCall {
   readonly env: Environment
   readonly stdin: Uint8Array
   readonly where: Surroundings
+  /** Done in this process. */
+  readonly isOwn: boolean
+}
+
+/** True if this netconf's IPAM is done in this process. */
+export function isOwnIpam(conf: { readonly [key: string]: unknown }): boolean {
+  const { ipam } = conf
+  if (typeof ipam !== 'object' || ipam === null || !('type' in ipam) || ipam.type !== 'host-local')
+    return false
+  return conf.exec !== true && !('exec' in ipam && ipam.exec === true)
 }
 
 /** The call as it came, but under the name that the interface really has. */
 export function ipamCallOf(call: CniCall, type: string, ifName: string, where: Surroundings): IpamCall {
   const env = ifName === call.ifName ? call.env : { ...call.env, CNI_IFNAME: ifName }
-  return { type, path: call.path, env, stdin: call.stdin, where }
+  return { type, path: call.path, env, stdin: call.stdin, where, isOwn: isOwnIpam(call.conf) }
 }
 
-export async function ipamAdd(call: IpamCall, version: CniVersion): Promise<Result> {
+/** @param proceed throws if nobody waits for the lease any more */
+export async function ipamAdd(call: IpamCall, version: CniVersion, proceed: () => void): Promise<Result> {
+  if (call.isOwn) return requireIps(await hostLocalAdd({ ...call, proceed }), call)
   const stdout = await run(call, 'ADD')
   let value: unknown
   try {
@@ -41,18 +58,23 @@ export async function ipamAdd(call: IpamCall, version: CniVersion): Promise<Resu
   }
   // null is an answer without addresses, as it is to the reference plugins
   const { result } = parseResult(value ?? {}, version)
-  if (result.ips.length === 0) {
-    throw new CniError(Code.internal, 'IPAM plugin returned missing IP config', `ipam type ${call.type}`)
-  }
-  return result
+  return requireIps(result, call)
+}
+
+function requireIps(result: Result, { type }: IpamCall): Result {
+  if (result.ips.length > 0) return result
+  throw new CniError(Code.internal, 'IPAM plugin returned missing IP config', `ipam type ${type}`)
 }
 
 export async function ipamRun(call: IpamCall, verb: 'DEL' | 'CHECK'): Promise<void> {
-  await run(call, verb)
+  if (!call.isOwn) await run(call, verb)
+  else if (verb === 'DEL') await hostLocalDel(call)
+  else await hostLocalCheck(call)
 }
 
 /** GC and STATUS came with 1.1.0: a plugin that does not know that version has nothing to say. */
 export async function ipamAsk(call: IpamCall, verb: 'GC' | 'STATUS'): Promise<void> {
+  if (call.isOwn) return // host-local has nothing to say to either
   const file = findPlugin(call.type, call.path)
   try {
     await exec(file, call, verb, call.stdin)

@@ -33,7 +33,8 @@ const dns = z.object({
 
 const schema = z.object({
   ...end.shape,
-  ipam: z.nullish(z.looseObject({ type: z.nullish(z.string()) })),
+  ipam: z.nullish(z.looseObject({ type: z.nullish(z.string()), exec: z.nullish(z.boolean()) })),
+  exec: z.nullish(z.boolean()),
   ipMasq: z.nullish(z.boolean()),
   ipMasqBackend: z.nullish(z.enum(['nftables', 'iptables', ''])),
   mtu: z.nullish(z.int()),

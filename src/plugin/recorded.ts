@@ -2,7 +2,7 @@
 import type { Environment } from '../cni/environment.ts'
 import type { Surroundings } from '../cni/exec.ts'
 import type { AttachmentRecord, State } from './attachment.ts'
-import type { IpamCall } from './ipam.ts'
+import { type IpamCall, isOwnIpam } from './ipam.ts'
 
 /**
  * The record of an attachment: the completed one, else the one that was begun. The begun one is read first, for a
@@ -16,11 +16,14 @@ export function readRecord(state: State, key: string): AttachmentRecord | 'damag
 
 /** The `ipam` of a record's netconf; undefined if there is none or the text cannot be read. */
 export function recordedIpam(record: AttachmentRecord): unknown {
+  return recordedConf(record).ipam
+}
+
+function recordedConf(record: AttachmentRecord): { readonly [key: string]: unknown } {
   try {
-    const conf: { ipam?: unknown } = JSON.parse(record.stdin)
-    return conf.ipam
+    return JSON.parse(record.stdin)
   } catch {
-    return undefined
+    return {}
   }
 }
 
@@ -31,7 +34,8 @@ export function ipamOfRecord(
   path: readonly string[],
   where: Surroundings,
 ): IpamCall[] {
-  const ipam = recordedIpam(record)
+  const conf = recordedConf(record)
+  const { ipam } = conf
   if (typeof ipam !== 'object' || ipam === null || !('type' in ipam)) return []
   const { type } = ipam
   if (typeof type !== 'string' || type === '') return []
@@ -42,6 +46,7 @@ export function ipamOfRecord(
       path: search,
       stdin: Buffer.from(record.stdin),
       where,
+      isOwn: isOwnIpam(conf),
       env: {
         ...env,
         CNI_CONTAINERID: record.containerID,

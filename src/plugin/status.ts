@@ -13,7 +13,7 @@ import { Netns } from '../netns/netns.ts'
 import { withTemporaryNetns } from '../netns/temporary.ts'
 import { openState } from './attachment.ts'
 import { type Caller, surroundings } from './caller.ts'
-import { ipamAsk } from './ipam.ts'
+import { ipamAsk, isOwnIpam } from './ipam.ts'
 import { givenAddresses, ipamType, type Netconf, parseNetconf } from './netconf.ts'
 import { findTool } from './tool.ts'
 import { baseSpec } from './wanted.ts'
@@ -25,7 +25,7 @@ export async function status(call: CniCall, caller: Caller): Promise<void> {
   checkDirectories(conf, call)
   checkBackend(conf)
   const type = ipamType(conf)
-  if (type === undefined) return
+  if (type === undefined || isOwnIpam(call.conf)) return
   try {
     findPlugin(type, call.path)
   } catch (error) {
@@ -35,7 +35,7 @@ export async function status(call: CniCall, caller: Caller): Promise<void> {
   const host = caller.openHost()
   try {
     const { path, env, stdin } = call
-    await ipamAsk({ type, path, env, stdin, where: surroundings(host, caller) }, 'STATUS')
+    await ipamAsk({ type, path, env, stdin, where: surroundings(host, caller), isOwn: false }, 'STATUS')
   } finally {
     host.close()
   }
