@@ -3,13 +3,14 @@
  * nugator.d with the launcher, the bundle, its bytecode, the native part of koffi and the licences of what is
  * bundled. Both can be copied or linked into a CNI bin directory.
  *
- *   node scripts/build.ts [--entry FILE] [--out DIR]
+ *   node scripts/build.ts [--out DIR]
  */
 import {
   chmodSync,
   existsSync,
   globSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -19,7 +20,7 @@ import {
 import { dirname, join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type BuildResult, build, type Plugin } from 'esbuild'
-import { bytecode, compilable } from './bytecode.ts'
+import { bytecode, compilable, recordedCall, recordedCommand } from './bytecode.ts'
 import { compileClient } from './client.ts'
 import { checkLayers, readSources } from './layers.ts'
 import { licences } from './licences.ts'
@@ -66,6 +67,9 @@ function koffiBinary(): string {
   return path
 }
 
+/** What the program consists of, each by what is recorded of it: packaging/loader.cjs starts one of them. */
+const BUNDLES = { call: recordedCall, shell: recordedCommand } as const
+
 /** Quotes for sh. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
@@ -78,6 +82,8 @@ function launcher(): string {
   )
 }
 
+const written = new Set<string>()
+
 /** Written beside and renamed: a plugin that starts meanwhile sees the old file or the new one. */
 function put(path: string, content: string | Uint8Array, mode = 0o644): void {
   mkdirSync(dirname(path), { recursive: true })
@@ -85,6 +91,15 @@ function put(path: string, content: string | Uint8Array, mode = 0o644): void {
   writeFileSync(beside, content)
   chmodSync(beside, mode)
   renameSync(beside, path)
+  written.add(path)
+}
+
+/** What an older build left would be installed, too. */
+function removeOthers(dir: string): void {
+  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile() && !written.has(path) && !path.endsWith('.tmp')) rmSync(path, { force: true })
+  }
 }
 
 async function bundle(entry: string, version: string): Promise<BuildResult> {
@@ -109,7 +124,7 @@ async function bundle(entry: string, version: string): Promise<BuildResult> {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { entry: { type: 'string' }, out: { type: 'string' } } })
+  const { values } = parseArgs({ options: { out: { type: 'string' } } })
   const started = new Date()
   const out = resolve(values.out ?? join(ROOT, 'dist'))
   const problems = checkLayers(readSources(join(ROOT, 'src')))
@@ -118,18 +133,22 @@ async function main(): Promise<number> {
     return 1
   }
   const about = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
-  const result = await bundle(resolve(values.entry ?? join(ROOT, 'src/cli/main.ts')), about.version)
-  const code = result.outputFiles?.find((file) => file.path.endsWith('.cjs'))
-  if (code === undefined) throw new Error('esbuild gave no bundle')
   const beside = join(out, 'bin/nugator.d')
   put(join(beside, 'koffi.node'), readFileSync(koffiBinary()))
+  const results: BuildResult[] = []
+  for (const [name, recording] of Object.entries(BUNDLES)) {
+    const result = await bundle(join(ROOT, `src/cli/${name}.ts`), about.version)
+    results.push(result)
+    const code = result.outputFiles?.find((file) => file.path.endsWith('.cjs'))
+    if (code === undefined) throw new Error(`esbuild gave no bundle of ${name}`)
+    const { source, digest } = compilable(code.text)
+    const cache = bytecode(source, beside, recording)
+    if (cache === undefined) rmSync(join(beside, `${name}.cache`), { force: true })
+    else put(join(beside, `${name}.cache`), Buffer.concat([Buffer.from(digest), cache]))
+    put(join(beside, `${name}.js`), source)
+  }
   const client = compileClient(ROOT)
-  put(join(beside, 'LICENSES.txt'), `${licences(ROOT, result)}${client.licence}`)
-  const { source, digest } = compilable(code.text)
-  const cache = bytecode(source, beside)
-  if (cache === undefined) rmSync(join(beside, 'bundle.cache'), { force: true })
-  else put(join(beside, 'bundle.cache'), Buffer.concat([Buffer.from(digest), cache]))
-  put(join(beside, 'bundle.js'), source)
+  put(join(beside, 'LICENSES.txt'), `${licences(ROOT, results)}${client.licence}`)
   put(join(beside, 'nugator.cjs'), readFileSync(join(ROOT, 'packaging/loader.cjs')))
   put(join(beside, 'cold'), launcher(), 0o755)
   // What `nugator install` puts elsewhere on a host.
@@ -140,6 +159,7 @@ async function main(): Promise<number> {
   if (client.program === undefined) {
     console.error(`build: bin/nugator is a script, which starts a Node.js for every call: ${client.why}`)
   }
+  removeOthers(beside)
   // For packaging/setup.sh: which tree this is, by which compiler, and up to when its sources were read.
   put(join(out, '.built'), `${ROOT}\n${client.compiler}\n`)
   utimesSync(join(out, '.built'), started, started)

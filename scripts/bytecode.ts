@@ -21,30 +21,70 @@ const RECORDER = `
   const m = { exports: {} }
   script.runInThisContext()(m.exports, require('node:module').createRequire(beside + '/'), m, file, beside)`
 
+/** What is run of a bundle so that its bytecode can be taken. */
+export interface Recording {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly input: string
+}
+
+const CONF = { cniVersion: '1.0.0', name: 'build', type: 'nugator' }
+
 /**
- * The bytecode of the bundle after a STATUS with an IPAM plugin that does nothing: that goes through the parser,
- * netlink and an exec, but leaves the machine as it was.
+ * An ADD in a network namespace that nobody else sees, which is host and container at once and ends with the process;
+ * its records and leases are in `dir`.
+ */
+export function recordedCall(dir: string): Recording {
+  const ipam = { type: 'host-local', subnet: '10.0.0.0/24', dataDir: dir, routes: [{ dst: '0.0.0.0/0' }] }
+  return {
+    file: 'unshare',
+    args: ['--net', process.execPath],
+    env: {
+      CNI_COMMAND: 'ADD',
+      CNI_CONTAINERID: 'build',
+      CNI_NETNS: '/proc/self/ns/net',
+      CNI_NETNS_OVERRIDE: '1',
+      CNI_IFNAME: 'eth0',
+      CNI_PATH: dir,
+      NUGATOR_STATE_DIR: join(dir, 'state'),
+      NUGATOR_RUN_DIR: join(dir, 'run'),
+    },
+    input: JSON.stringify({ ...CONF, ipam }),
+  }
+}
+
+/** The shortest of all commands. */
+export function recordedCommand(): Recording {
+  return { file: process.execPath, args: [], env: {}, input: '' }
+}
+
+/**
+ * The bytecode of a bundle after what is recorded of it.
  *
  * @param beside the directory of koffi.node
  * @returns undefined if it could not be made
  */
-export function bytecode(source: string, beside: string): Buffer | undefined {
+export function bytecode(
+  source: string,
+  beside: string,
+  recording: (dir: string) => Recording,
+): Buffer | undefined {
   const dir = mkdtempSync(join(tmpdir(), 'nugator-build-'))
   try {
-    const file = join(dir, 'bundle.js')
+    const bundle = join(dir, 'bundle.js')
     const out = join(dir, 'bundle.cache')
-    writeFileSync(file, source)
-    writeFileSync(join(dir, 'ipam'), '#!/bin/sh\nexec cat >/dev/null\n', { mode: 0o755 })
-    const env = {
-      CNI_COMMAND: 'STATUS',
-      CNI_PATH: dir,
-      PATH: process.env.PATH,
-      NUGATOR_STATE_DIR: dir,
-      NUGATOR_RUN_DIR: dir,
-    }
-    const conf = { cniVersion: '1.1.0', name: 'build', type: 'nugator', ipam: { type: 'ipam' } }
-    const input = JSON.stringify(conf)
-    spawnSync(process.execPath, ['-e', RECORDER, file, out, beside], { env, input, timeout: 20_000 })
+    writeFileSync(bundle, source)
+    const { file, args, env, input } = recording(dir)
+    const run = (file: string, args: readonly string[], env: Recording['env']) =>
+      spawnSync(file, [...args, '-e', RECORDER, bundle, out, beside], {
+        env: { PATH: process.env.PATH, ...env },
+        input,
+        timeout: 20_000,
+      })
+    run(file, args, env)
+    // Without root's rights, or unshare: what a refusal needs is most of it. (In its own namespace an ADD is refused.)
+    if (!existsSync(out)) run(process.execPath, [], { ...env, CNI_NETNS_OVERRIDE: '' })
     return existsSync(out) ? readFileSync(out) : undefined
   } finally {
     rmSync(dir, { recursive: true })

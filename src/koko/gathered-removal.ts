@@ -3,8 +3,8 @@
  * millisecond after it was asked for; the request itself returns some 20 ms later, when RCU has gone round, and so it
  * is sent from a thread of the pool. Those that come together go together, by a device group of their own.
  */
-import { randomInt } from 'node:crypto'
 import { DeletionMonitor } from '../netlink/deletions.ts'
+import { randomGroup } from '../netlink/libc.ts'
 import { deleteGroup, deleteLink, setLink } from '../netlink/link.ts'
 import { NetlinkSocket } from '../netlink/socket.ts'
 import type { Netns } from '../netns/netns.ts'
@@ -148,7 +148,7 @@ async function one(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<unk
 
 /** All in one request, which the kernel takes for one change: RCU goes round once. */
 async function group(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<unknown[]> {
-  const doom = (LIVE_GROUP | randomInt(1, 0x10000)) >>> 0
+  const doom = (LIVE_GROUP | randomGroup()) >>> 0
   const marks = batch.map(({ index, name }) => setLink(index, { group: doom }, name, GONE))
   const outcomes = await socket.exchangeElsewhere([...marks, { ...deleteGroup(doom), tolerate: GONE }])
   const failed = outcomes.at(-1)?.error !== undefined || outcomes.some(({ error }) => error !== undefined)

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes } from '../netlink/libc.ts'
 import { invalid } from './error.ts'
 
 const MAC_LENGTH = 6
-const POOL_MACS = 64
-let pool = Buffer.alloc(0)
+const POOL_MACS = 42
+let pool: Buffer = Buffer.alloc(0)
 
 /** A fresh unicast, locally administered MAC address: 46 random bits, so never twice on a machine. */
 export function randomMac(): string {

@@ -2,7 +2,7 @@
  * How nugator knows its own interfaces again: a group, set by the creating message, and an alias that names the
  * owner, sent together with it. Nothing without both is ever deleted in the host's namespace.
  */
-import { createHash } from 'node:crypto'
+import { sha256 } from '@noble/hashes/sha2.js'
 import type { Link } from '../netlink/link-info.ts'
 
 /** High half of the device group: "ng". Low half 0: live; otherwise part of a doomed batch. */
@@ -14,7 +14,8 @@ const PREFIX = 'nugator:'
 
 /** 64 hex digits naming an owner: also its file names, so that no ID ever becomes a path. */
 export function keyOf(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\0')).digest('hex')
+  // Not by node:crypto: to load it takes longer than all else that a plugin call does.
+  return Buffer.from(sha256(Buffer.from(parts.join('\0')))).toString('hex')
 }
 
 /** `nugator:<key>:<words>`, cut to what an alias holds; the key alone decides. */

@@ -31,6 +31,7 @@ const c = {
   recv: libc.func('long recv(int fd, void *buffer, ulong length, int flags)'),
   bind: libc.func('int bind(int fd, void *address, uint32 length)'),
   sendto: libc.func('long sendto(int fd, void *data, ulong length, int flags, void *to, uint32 tolen)'),
+  getrandom: libc.func('long getrandom(void *buffer, ulong length, uint32 flags)'),
   clock_gettime: libc.func('int clock_gettime(int clock, void *time)'),
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
 }
@@ -161,6 +162,18 @@ export function sendToUnixSocket(fd: number, name: string, text: string): void {
   address.write(name.replace(/^@/, '\0'), 2)
   const data = Buffer.from(text)
   check('sendto', Number(c.sendto(fd, data, data.length, MSG_NOSIGNAL, address, address.length)))
+}
+
+/** Bytes of the kernel's randomness, at most 256: then they are never fewer than asked for. */
+export function randomBytes(length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  check('getrandom', Number(c.getrandom(bytes, length, 0)))
+  return bytes
+}
+
+/** A random number from 1 to 65535. */
+export function randomGroup(): number {
+  return randomBytes(2).readUInt16LE() || randomGroup()
 }
 
 const CLOCK_BOOTTIME = 7

@@ -3,14 +3,13 @@
  * interface that packets come in by. So removal needs no address, and a packet meets one look-up however many
  * attachments there are. (The postrouting hook knows the incoming interface since Linux 5.7.)
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { isIPv6 } from 'node:net'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import * as z from 'zod/mini'
 import { CniError } from '../cni/error.ts'
-import { canonicalIp, formatCidr, formatIp, networkOf, parseCidr } from '../koko/cidr.ts'
+import { canonicalIp, formatCidr, formatIp, isIp, networkOf, parseCidr } from '../koko/cidr.ts'
 import type { Identity } from './attachment.ts'
 import { findTool, type RunTool } from './tool.ts'
 
@@ -67,13 +66,13 @@ async function transaction(run: RunTool, commands: readonly object[]): Promise<v
     await run('nft', ['-j', json])
     return
   }
-  const directory = await mkdtemp(join(tmpdir(), 'nugator-'))
+  const directory = mkdtempSync(join(tmpdir(), 'nugator-'))
   try {
     const file = join(directory, 'nft.json')
-    await writeFile(file, json, { mode: 0o600 })
+    writeFileSync(file, json, { mode: 0o600 })
     await run('nft', ['-j', '-f', file])
   } finally {
-    await rm(directory, { recursive: true, force: true })
+    rmSync(directory, { recursive: true, force: true })
   }
 }
 
@@ -140,8 +139,7 @@ interface Present {
 
 /** nft writes some IPv6 addresses in another way than we do (`::ffff:10.0.0.5`). */
 function canonical(_key: string, value: unknown): unknown {
-  const address = typeof value === 'string' && isIPv6(value) && !value.includes('%')
-  return address ? canonicalIp(value) : value
+  return typeof value === 'string' && isIp(value) ? canonicalIp(value) : value
 }
 
 async function present(run: RunTool): Promise<Present> {

@@ -114,7 +114,7 @@ function installed(t: Test, built: string): void {
 
   t.test('a bundle that another Node has compiled, or that is damaged, is compiled anew', async (t) => {
     const plugin = copy(t, built)
-    const cache = join(dirname(plugin), 'nugator.d/bundle.cache')
+    const cache = join(dirname(plugin), 'nugator.d/call.cache')
     const whole = readFileSync(cache)
     const other = Buffer.from(whole)
     other.fill(0, 16, 48) // what V8 says of itself, behind the bundle's digest

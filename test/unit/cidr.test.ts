@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import { test } from 'tap'
 import {
@@ -5,6 +6,7 @@ import {
   canonicalIp,
   contains,
   formatIp,
+  isIp,
   networkOf,
   parseCidr,
   parseDestination,
@@ -59,4 +61,48 @@ test('networks', async (t) => {
   t.ok(contains(parseCidr('10.1.2.3/20'), parseIp('10.1.15.255')))
   t.notOk(contains(parseCidr('10.1.2.3/20'), parseIp('10.1.16.0')))
   t.notOk(contains(parseCidr('0.0.0.0/0'), parseIp('::1')), 'families do not mix')
+})
+
+test('what is an address is what node:net says, but for zones', async (t) => {
+  const part = fc.oneof(
+    fc.constantFrom(
+      '',
+      ':',
+      '::',
+      '.',
+      '0',
+      '255',
+      '256',
+      '01',
+      'ffff',
+      '10000',
+      'g',
+      '%',
+      '%eth0',
+      ' ',
+      '1.2.3.4',
+      '/',
+    ),
+    fc.integer({ min: 0, max: 300 }).map(String),
+    fc.integer({ min: 0, max: 70000 }).map((number) => number.toString(16)),
+  )
+  const near = fc.tuple(fc.ipV4(), fc.ipV6(), part, fc.nat(40)).map(([v4, v6, more, at]) => {
+    const text = at % 2 === 0 ? v4 : v6
+    return text.slice(0, at) + more + text.slice(at)
+  })
+  const texts = fc.oneof(
+    fc.ipV4(),
+    fc.ipV6(),
+    near,
+    fc.array(part, { maxLength: 10 }).map((parts) => parts.join('')),
+    fc.array(part, { maxLength: 9 }).map((parts) => parts.join(':')),
+  )
+  fc.assert(
+    fc.property(texts, (text) => {
+      const known = isIPv4(text) || (isIPv6(text) && !text.includes('%'))
+      if (isIp(text) !== known) throw new Error(`${JSON.stringify(text)} is ${known ? 'an' : 'no'} address`)
+    }),
+    { numRuns: 20_000 },
+  )
+  t.pass('20,000 texts')
 })

@@ -1,6 +1,5 @@
 /** Addresses and subnets as Go's net package has them: one mapped from IPv4 into IPv6 is an IPv4 address. */
-import { isIPv4, isIPv6 } from 'node:net'
-import { formatIp, parseIp } from '../../koko/cidr.ts'
+import { formatIp, isIp, parseIp } from '../../koko/cidr.ts'
 
 export interface Address {
   readonly family: 4 | 6
@@ -26,7 +25,7 @@ function address(family: 4 | 6, value: bigint): Address {
 
 /** net.ParseIP: no zone, no leading zeros. @returns undefined for what is no address */
 export function parseAddress(text: string): Address | undefined {
-  if (!isIPv4(text) && (!isIPv6(text) || text.includes('%'))) return undefined
+  if (!isIp(text)) return undefined
   const { family, bytes } = parseIp(text)
   return address(family, BigInt(`0x${bytes.toString('hex')}`))
 }

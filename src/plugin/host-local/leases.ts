@@ -2,10 +2,10 @@
  * The files of a directory of leases, by what is in them. Like host-local this asks not whether a file is a lease: a
  * release takes every file, also of directories below, whose content is the attachment's.
  */
-import { hash } from 'node:crypto'
 import { closeSync, constants, type Dirent, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
+import { keyOf } from '../../koko/marks.ts'
 import { type Address, parseAddress } from './address.ts'
 import { trimSpace } from './wording.ts'
 
@@ -19,8 +19,8 @@ const LONG = 512
 const AT_ONCE = 64
 
 /** The content's identity; a trimmed one begins with no space, so hashes are not mistaken for contents. */
-function keyOf(content: string): string {
-  return content.length <= LONG ? content : ` ${hash('sha256', content)}`
+function identityOf(content: string): string {
+  return content.length <= LONG ? content : ` ${keyOf(content)}`
 }
 
 export class Leases {
@@ -35,7 +35,7 @@ export class Leases {
 
   add(name: string, content: string): void {
     this.names.add(name)
-    const key = keyOf(content)
+    const key = identityOf(content)
     const files = this.#files.get(key)
     if (files === undefined) this.#files.set(key, [name])
     else if (!files.includes(name)) files.push(name)
@@ -43,7 +43,7 @@ export class Leases {
 
   remove(name: string, content: string): void {
     this.names.delete(name)
-    const key = keyOf(content)
+    const key = identityOf(content)
     const files = this.#files.get(key)?.filter((file) => file !== name) ?? []
     if (files.length > 0) this.#files.set(key, files)
     else this.#files.delete(key)
