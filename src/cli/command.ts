@@ -15,6 +15,9 @@ Usage:
   nugator netns delete NAME      removes it
   nugator agent                  runs the resident agent, which makes a plugin call a matter of milliseconds
   nugator agent status           what the agent has done (--format=json for machines)
+  nugator install                puts the plugin into /opt/cni/bin (--bin-dir DIR, --conf-dir DIR, --systemd,
+                                 --with-node, --dry-run: docs/install.md)
+  nugator uninstall              removes what install put there (--bin-dir DIR, --dry-run)
   nugator version                prints the version
   nugator help                   prints this
 
@@ -42,6 +45,14 @@ export async function command(argv: readonly string[], out: Print, err: Print): 
   if (first === 'agent') {
     const { agent } = await import('./agent.ts')
     return (await agent(argv.slice(1), out, err)) ?? misunderstood(argv, err)
+  }
+  if (first === 'install') {
+    const { install } = await import('./install.ts')
+    return (await install(argv.slice(1), out, err)) ?? misunderstood(argv, err)
+  }
+  if (first === 'uninstall') {
+    const { uninstall } = await import('./uninstall.ts')
+    return (await uninstall(argv.slice(1), out, err)) ?? misunderstood(argv, err)
   }
   return misunderstood(argv, err)
 }

@@ -1,9 +1,10 @@
 /** Undoing what killed processes left half done, without waiting for the runtime's DEL. */
-import { tryLock } from '../koko/lock.ts'
+import { sweepLocks, tryLock } from '../koko/lock.ts'
 import { bootId, type Netns } from '../netns/netns.ts'
 import { identify, type State } from './attachment.ts'
 import { type Caller, surroundings } from './caller.ts'
 import { ipamOfRecord } from './recorded.ts'
+import { sweepTombstones } from './tombstone.ts'
 import { undo } from './undo.ts'
 
 /** An attachment that was found half made. */
@@ -21,15 +22,22 @@ export interface Recovered {
 export async function recover(state: State, host: Netns, caller: Caller): Promise<Recovered[]> {
   const recovered: Recovered[] = []
   for (const key of state.pending.keys()) {
-    const held = tryLock(state.locks, key)
-    if (held === undefined) continue
     try {
-      const one = await recoverOne(state, host, caller, key)
-      if (one !== undefined) recovered.push(one)
-    } finally {
-      held.release()
+      const held = tryLock(state.locks, key)
+      if (held === undefined) continue
+      try {
+        const one = await recoverOne(state, host, caller, key)
+        if (one !== undefined) recovered.push(one)
+      } finally {
+        held.release()
+      }
+    } catch (error) {
+      // One that cannot even be tried keeps nobody from the others.
+      recovered.push({ attachment: key, errors: [error] })
     }
   }
+  sweepLocks(state.locks)
+  sweepTombstones(state)
   return recovered
 }
 

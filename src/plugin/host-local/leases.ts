@@ -51,7 +51,7 @@ export class Leases {
 
   /** The files with this content; cursors of round robins are not among them. */
   with(content: string): readonly string[] {
-    return this.#files.get(keyOf(content)) ?? []
+    return this.#files.get(identityOf(content)) ?? []
   }
 
   /** The cursors: they are written over, so what they say has to be read when it is asked for. */

@@ -1,15 +1,6 @@
 /** What a directory of leases must hold, and whoever changes it: us, the real host-local, people. */
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Ask, Outcome } from './host-local.ts'
 
@@ -98,11 +89,13 @@ export class ModelDirectory {
     this.leases.set(host, ownerOf(containerID))
   }
 
-  /** A change by somebody who puts the directory's times back, as archivers do. */
+  /** A change by somebody who puts the directory's times back to the nanosecond, as archivers do. */
   unseen(change: () => void): void {
-    const { atime, mtime } = statSync(this.directory)
+    const times = `${this.directory}-times`
+    writeFileSync(times, '')
+    execFileSync('touch', ['-r', this.directory, times])
     change()
-    utimesSync(this.directory, atime, mtime)
+    execFileSync('touch', ['-r', times, this.directory])
   }
 
   /** A lease that is a link to a file elsewhere, which then changes without the directory's noticing. */

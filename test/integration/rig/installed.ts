@@ -82,10 +82,22 @@ export class Place {
   }
 }
 
+/** What the program consists of, besides its loader. */
+export function bundlesOf(program: string): string[] {
+  const parts = join(dirname(program), 'nugator.d')
+  const names = readdirSync(parts).filter((name) => name.endsWith('.js'))
+  return names.map((name) => join(parts, name))
+}
+
+/** What a person has in the environment. */
+export function personEnv(): NodeJS.ProcessEnv {
+  const { CNI_COMMAND: _, ...env } = process.env
+  return env
+}
+
 /** A command as a person types it. */
 export function person(program: string, ...words: string[]): Promise<CommandResult> {
-  const { CNI_COMMAND: _, ...env } = process.env
-  return run(program, words, { env })
+  return run(program, words, { env: personEnv() })
 }
 
 export function linesOf({ stdout }: CommandResult): string[] {
