@@ -8,6 +8,12 @@
  *   floor NS_A NS_B COUNT     COUNT wires; one line each: microseconds
  *   floor serve NS_A NS_B     reads commands from stdin, a line each, so that contestants can take turns:
  *                             "wire" answers with microseconds, "delete NAME" removes an interface of NS_A: "ok"
+ *   floor bulk FILE           many wires at once: the file has "NETNS NAME ADDRESS NETNS NAME ADDRESS" a line, the
+ *                             two ends of a wire. Each line of stdin ("up") makes them all: microseconds
+ *
+ * Of many wires all messages for one namespace go in two sends: first those that create wires from there, and the
+ * settings of those ends; then the settings of the ends that others have created there. What has been tried and is
+ * not faster: two threads, an ACK for the last message only, two sends for each wire.
  *
  * A namespace is a name (/run/netns/NAME) or a path. Build: cc -O2 -o floor floor.c
  */
@@ -33,9 +39,12 @@
 enum { INDEX_A = 4201, INDEX_B = 4202 };
 static const char NAME_A[] = "floor-a", NAME_B[] = "floor-b";
 
+/* A batch is sent when it has this many messages: their ACKs fit in the receive buffer. */
+enum { ENOUGH = 128 };
+
 /* Netlink messages one after the other, and the number of ACKs that they ask for. */
 struct batch {
-  char bytes[1024];
+  char bytes[64 * 1024];
   size_t length;
   unsigned messages;
 };
@@ -51,6 +60,10 @@ static void die(const char *format, ...) {
   fputc('\n', stderr);
   va_end(args);
   exit(1);
+}
+
+static void clear(struct batch *batch) {
+  batch->length = batch->messages = 0;
 }
 
 static void *grow(struct batch *batch, size_t size) {
@@ -86,18 +99,28 @@ static void close_nest(struct batch *batch, struct rtattr *nest) {
   nest->rta_len = batch->bytes + batch->length - (char *)nest;
 }
 
-static void put_veth(struct batch *batch, int netns_b) {
+/* The kernel's default is one queue for each CPU, which takes longer to make. */
+static void put_one_queue(struct batch *batch) {
+  unsigned one = 1;
+  attribute(batch, IFLA_NUM_TX_QUEUES, &one, sizeof one);
+  attribute(batch, IFLA_NUM_RX_QUEUES, &one, sizeof one);
+}
+
+static void put_veth(struct batch *batch, const char *name_a, int index_a, const char *name_b, int index_b,
+                     int netns_b, int one_queue) {
   struct nlmsghdr *header = begin(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   struct ifinfomsg *info = grow(batch, sizeof *info);
-  info->ifi_index = INDEX_A;
-  attribute(batch, IFLA_IFNAME, NAME_A, sizeof NAME_A);
+  info->ifi_index = index_a;
+  attribute(batch, IFLA_IFNAME, name_a, strlen(name_a) + 1);
+  if (one_queue) put_one_queue(batch);
   struct rtattr *linkinfo = attribute(batch, IFLA_LINKINFO, NULL, 0);
   attribute(batch, IFLA_INFO_KIND, "veth", 4);
   struct rtattr *data = attribute(batch, IFLA_INFO_DATA, NULL, 0);
   struct rtattr *peer = attribute(batch, VETH_INFO_PEER, NULL, 0);
   struct ifinfomsg *peer_info = grow(batch, sizeof *peer_info);
-  peer_info->ifi_index = INDEX_B;
-  attribute(batch, IFLA_IFNAME, NAME_B, sizeof NAME_B);
+  peer_info->ifi_index = index_b;
+  attribute(batch, IFLA_IFNAME, name_b, strlen(name_b) + 1);
+  if (one_queue) put_one_queue(batch);
   attribute(batch, IFLA_NET_NS_FD, &netns_b, sizeof netns_b);
   close_nest(batch, peer);
   close_nest(batch, data);
@@ -128,8 +151,9 @@ static void put_up(struct batch *batch, int index) {
 
 /* Sends the batch and reads all its ACKs. */
 static void talk(int sock, const struct batch *batch, const char *what) {
-  char reply[8192];
+  char reply[64 * 1024];
   unsigned acks = 0;
+  if (batch->messages == 0) return;
   if (send(sock, batch->bytes, batch->length, 0) != (ssize_t)batch->length) die("%s: send: %m", what);
   while (acks < batch->messages) {
     ssize_t got = recv(sock, reply, sizeof reply, 0);
@@ -167,13 +191,15 @@ static void wire(void) {
   int sock_a = socket_in(netns_a), sock_b = socket_in(netns_b);
   go_home();
 
-  struct batch a = {.length = 0};
-  put_veth(&a, netns_b);
+  struct batch a;
+  clear(&a);
+  put_veth(&a, NAME_A, INDEX_A, NAME_B, INDEX_B, netns_b, 0);
   put_address(&a, INDEX_A, "10.201.0.1");
   put_up(&a, INDEX_A);
   talk(sock_a, &a, "first end");
 
-  struct batch b = {.length = 0};
+  struct batch b;
+  clear(&b);
   put_address(&b, INDEX_B, "10.201.0.2");
   put_up(&b, INDEX_B);
   talk(sock_b, &b, "second end");
@@ -188,7 +214,8 @@ static void delete(const char *name) {
   int netns = open_netns(path_a);
   int sock = socket_in(netns);
   go_home();
-  struct batch batch = {.length = 0};
+  struct batch batch;
+  clear(&batch);
   struct nlmsghdr *header = begin(&batch, RTM_DELLINK, 0);
   grow(&batch, sizeof(struct ifinfomsg));
   attribute(&batch, IFLA_IFNAME, name, strlen(name) + 1);
@@ -233,8 +260,115 @@ static void set_path(char *path, size_t size, const char *netns) {
   snprintf(path, size, strchr(netns, '/') ? "%s" : "/run/netns/%s", netns);
 }
 
+enum { MOST_PLACES = 4096, MOST_LINKS = 65536 };
+
+struct end {
+  char name[IFNAMSIZ], address[INET_ADDRSTRLEN];
+  int place, index;
+};
+struct link {
+  struct end a, b;
+  struct link *next_at_a, *next_at_b; /* of those with the same namespace at this end */
+};
+static struct place {
+  char path[256];
+  int netns, sock;
+  struct link *from, *to; /* wires that are created from here, and those whose other end is here */
+} places[MOST_PLACES];
+static struct link links[MOST_LINKS];
+static int place_count, link_count;
+
+static int place_of(const char *netns) {
+  char path[sizeof places->path];
+  set_path(path, sizeof path, netns);
+  for (int at = 0; at < place_count; at++)
+    if (strcmp(places[at].path, path) == 0) return at;
+  if (place_count == MOST_PLACES) die("too many namespaces");
+  strcpy(places[place_count].path, path);
+  return place_count++;
+}
+
+static void read_links(const char *name) {
+  FILE *file = fopen(name, "r");
+  char at_a[256], at_b[256];
+  if (file == NULL) die("%s: %m", name);
+  for (;; link_count++) {
+    if (link_count == MOST_LINKS) die("too many links");
+    struct link *link = &links[link_count];
+    int got = fscanf(file, "%255s %15s %15s %255s %15s %15s", at_a, link->a.name, link->a.address, at_b,
+                     link->b.name, link->b.address);
+    if (got == EOF) break;
+    if (got != 6) die("%s: link %d is not whole", name, link_count + 1);
+    link->a.index = 5000 + 2 * link_count;
+    link->b.index = 5001 + 2 * link_count;
+    link->a.place = place_of(at_a);
+    link->b.place = place_of(at_b);
+    struct place *from = &places[link->a.place], *to = &places[link->b.place];
+    link->next_at_a = from->from;
+    link->next_at_b = to->to;
+    from->from = to->to = link;
+  }
+  fclose(file);
+}
+
+static void put_settings(struct batch *batch, const struct end *end) {
+  put_address(batch, end->index, end->address);
+  put_up(batch, end->index);
+}
+
+static void flush(const struct place *place, struct batch *batch) {
+  talk(place->sock, batch, place->path);
+  clear(batch);
+}
+
+static void bulk(void) {
+  struct batch batch;
+  clear(&batch);
+  for (int at = 0; at < place_count; at++) {
+    places[at].netns = open_netns(places[at].path);
+    places[at].sock = socket_in(places[at].netns);
+  }
+  go_home();
+  for (struct place *place = places; place < places + place_count; place++) {
+    for (struct link *link = place->from; link != NULL; link = link->next_at_a) {
+      int netns_b = places[link->b.place].netns;
+      put_veth(&batch, link->a.name, link->a.index, link->b.name, link->b.index, netns_b, 1);
+      put_settings(&batch, &link->a);
+      if (batch.messages >= ENOUGH) flush(place, &batch);
+    }
+    flush(place, &batch);
+  }
+  for (struct place *place = places; place < places + place_count; place++) {
+    for (struct link *link = place->to; link != NULL; link = link->next_at_b) {
+      put_settings(&batch, &link->b);
+      if (batch.messages >= ENOUGH) flush(place, &batch);
+    }
+    flush(place, &batch);
+  }
+  for (int at = 0; at < place_count; at++) {
+    close(places[at].sock);
+    close(places[at].netns);
+  }
+}
+
+static void serve_bulk(void) {
+  char line[64];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    double start = now();
+    bulk();
+    printf("%.1f\n", now() - start);
+    fflush(stdout);
+  }
+}
+
 int main(int argc, char **argv) {
-  if (argc != 4) die("usage: floor NS_A NS_B COUNT | floor serve NS_A NS_B");
+  if (argc == 3 && strcmp(argv[1], "bulk") == 0) {
+    home = open_netns("/proc/thread-self/ns/net");
+    read_links(argv[2]);
+    serve_bulk();
+    return 0;
+  }
+  if (argc != 4) die("usage: floor NS_A NS_B COUNT | floor serve NS_A NS_B | floor bulk FILE");
   int serving = strcmp(argv[1], "serve") == 0;
   set_path(path_a, sizeof path_a, argv[1 + serving]);
   set_path(path_b, sizeof path_b, argv[2 + serving]);

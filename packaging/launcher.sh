@@ -56,5 +56,9 @@ fi
 # As a plugin we run as root in an environment that is somebody else's: their NODE_OPTIONS are not for us.
 if [ -n "${CNI_COMMAND+set}" ]; then unset NODE_OPTIONS; fi
 
+# The agent lives long: what is young dies sooner in a small nursery, and the process stays small.
+options=${NUGATOR_NODE_OPTIONS:-}
+if [ "${1:-}" = agent ]; then options="--max-semi-space-size=1 $options"; fi
+
 # shellcheck disable=SC2086 # a list of options
-exec "$node" ${NUGATOR_NODE_OPTIONS:-} "$beside/nugator.cjs" "$@"
+exec "$node" $options "$beside/nugator.cjs" "$@"

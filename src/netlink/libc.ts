@@ -36,6 +36,17 @@ const c = {
   ioctl: libc.func('int ioctl(int fd, ulong request, void *argument)'),
 }
 
+const malloc_trim = optional('int malloc_trim(ulong pad)')
+
+/** A function that not every libc has. */
+function optional(prototype: string): ((...args: unknown[]) => unknown) | undefined {
+  try {
+    return libc.func(prototype)
+  } catch {
+    return undefined
+  }
+}
+
 /** A failed system call: which one, on what, and the kernel's errno by name (`EPERM`). */
 export class SystemCallError extends Error {
   override readonly name = 'SystemCallError'
@@ -174,6 +185,11 @@ export function randomBytes(length: number): Buffer {
 /** A random number from 1 to 65535. */
 export function randomGroup(): number {
   return randomBytes(2).readUInt16LE() || randomGroup()
+}
+
+/** Gives the heap's free pages back to the kernel; glibc alone has a call for it. */
+export function releaseMemory(): void {
+  malloc_trim?.(0)
 }
 
 const CLOCK_BOOTTIME = 7

@@ -86,7 +86,7 @@ export function createVeth(end: VethEnd, peer: VethEnd, peerNetnsFd: number): Re
   }
 }
 
-/** Sets the alias of the veth called `name`; a device of another kind by that name is left alone. */
+/** Sets the alias of the interface called `name`, of whatever kind: the kernel looks at the kind only to make one. */
 export function setVethAlias(name: string, alias: string): Request {
   return {
     what: `mark ${name}`,
