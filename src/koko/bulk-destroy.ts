@@ -2,12 +2,10 @@
  * Deletes many wires at once. A deletion waits some 20 ms for RCU, whether of one interface or of a hundred: so those
  * of one namespace go as one group, in as few namespaces as will do, and the namespaces' waits overlap.
  */
-import { randomGroup } from '../netlink/libc.ts'
-import { deleteGroup, deleteLink, setLink } from '../netlink/link.ts'
 import type { Netns } from '../netns/netns.ts'
 import { type Finding, finding, type Whose } from './bulk-error.ts'
 import { byNetns, overlapping, type Place } from './bulk-netns.ts'
-import { LIVE_GROUP } from './marks.ts'
+import { doomedGroup, removeTogether } from './removal.ts'
 
 /** The kernel holds rtnl while it takes a group down, some 0.3 ms a wire, and nobody else can wire then. */
 const LARGEST_GROUP = 60
@@ -17,8 +15,6 @@ const LARGEST_GROUP = 60
  * is what they wait for.
  */
 const WIDTH = 16
-
-const GONE = ['ENODEV']
 
 /** An end that is surely of the wire. */
 export interface Standing {
@@ -82,19 +78,12 @@ async function empty({ netns, items }: Place<Hold>): Promise<Finding[]> {
 export async function deleteTogether(
   netns: Netns,
   holds: readonly Hold[],
-  group: number = LIVE_GROUP | randomGroup(),
+  group: number = doomedGroup(),
 ): Promise<Finding[]> {
-  const gathering = holds.map(({ index }) => ({ ...setLink(index, { group }), tolerate: GONE }))
-  const outcomes = await netns.socket.exchangeElsewhere([
-    ...gathering,
-    { ...deleteGroup(group), tolerate: GONE },
-  ])
-  const together = outcomes.at(-1)?.error === undefined
-  const left = holds.filter((_, at) => !together || outcomes[at]?.error !== undefined)
-  const deletions = left.map(({ index }) => ({ ...deleteLink(index), tolerate: GONE }))
-  const ends = await netns.socket.exchangeElsewhere(deletions)
-  return left.flatMap(({ wire }, at) => {
-    const error = ends[at]?.error
+  const links = holds.map(({ index, wire }) => ({ index, name: wire.label }))
+  const errors = await removeTogether(netns.socket, links, group)
+  return holds.flatMap(({ wire }, at) => {
+    const error = errors[at]
     return error === undefined ? [] : [finding(wire, error)]
   })
 }

@@ -4,12 +4,9 @@
  * is sent from a thread of the pool. Those that come together go together, by a device group of their own.
  */
 import { DeletionMonitor } from '../netlink/deletions.ts'
-import { randomGroup } from '../netlink/libc.ts'
-import { deleteGroup, deleteLink, setLink } from '../netlink/link.ts'
 import { NetlinkSocket } from '../netlink/socket.ts'
 import type { Netns } from '../netns/netns.ts'
-import { LIVE_GROUP } from './marks.ts'
-import type { RemoveLink } from './removal.ts'
+import { type RemoveLink, removeTogether } from './removal.ts'
 
 /** Threads that may wait for RCU at a time in one namespace. */
 const SENDERS = 3
@@ -50,8 +47,8 @@ class Lane {
   readonly #idle: NetlinkSocket[]
   #busy = 0
   #queue: Doomed[] = []
-  /** Asked for and not yet announced, by ifindex. */
-  readonly #awaited = new Map<number, Doomed>()
+  /** Asked for and not yet announced; some perhaps twice. */
+  readonly #awaited = new Set<Doomed>()
   #listening = false
   #gathering = false
 
@@ -83,7 +80,7 @@ class Lane {
       if (socket === undefined) return
       const size = this.#isWiring() ? GROUP_MAX_WHILE_WIRING : GROUP_MAX
       const batch = this.#queue.splice(0, size)
-      for (const doomed of batch) this.#awaited.set(doomed.index, doomed)
+      for (const doomed of batch) this.#awaited.add(doomed)
       void this.#listen()
       this.#busy += 1
       void this.#remove(socket, batch).finally(() => {
@@ -98,7 +95,7 @@ class Lane {
   /** Resolves those that the kernel has not announced by then: the ACK says the same, only later. */
   async #remove(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<void> {
     try {
-      const errors = batch.length === 1 ? await one(socket, batch) : await group(socket, batch)
+      const errors = await removeTogether(socket, batch)
       for (const [at, doomed] of batch.entries()) this.#settle(doomed, errors[at])
     } catch (error) {
       for (const doomed of batch) this.#settle(doomed, error)
@@ -106,8 +103,7 @@ class Lane {
   }
 
   #settle(doomed: Doomed, error: unknown): void {
-    if (this.#awaited.get(doomed.index) !== doomed) return
-    this.#awaited.delete(doomed.index)
+    if (!this.#awaited.delete(doomed)) return
     if (error === undefined) doomed.done()
     else doomed.failed(error)
   }
@@ -117,10 +113,8 @@ class Lane {
     this.#listening = true
     try {
       while (this.#awaited.size > 0) {
-        for (const index of await this.#monitor.wait()) {
-          const doomed = this.#awaited.get(index)
-          if (doomed !== undefined) this.#settle(doomed, undefined)
-        }
+        const gone = new Set(await this.#monitor.wait())
+        for (const doomed of this.#awaited) if (gone.has(doomed.index)) this.#settle(doomed, undefined)
       }
     } catch {
       // Unheard: the ACKs will say it.
@@ -137,20 +131,4 @@ class Lane {
     this.#monitor.close()
     for (const socket of this.#idle.splice(0)) socket.close()
   }
-}
-
-const GONE = ['ENODEV']
-
-async function one(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<unknown[]> {
-  const requests = batch.map(({ index, name }) => ({ ...deleteLink(index, name), tolerate: GONE }))
-  return (await socket.exchangeElsewhere(requests)).map(({ error }) => error)
-}
-
-/** All in one request, which the kernel takes for one change: RCU goes round once. */
-async function group(socket: NetlinkSocket, batch: readonly Doomed[]): Promise<unknown[]> {
-  const doom = (LIVE_GROUP | randomGroup()) >>> 0
-  const marks = batch.map(({ index, name }) => setLink(index, { group: doom }, name, GONE))
-  const outcomes = await socket.exchangeElsewhere([...marks, { ...deleteGroup(doom), tolerate: GONE }])
-  const failed = outcomes.at(-1)?.error !== undefined || outcomes.some(({ error }) => error !== undefined)
-  return failed ? await one(socket, batch) : batch.map(() => undefined)
 }
