@@ -1,6 +1,8 @@
 /** The resident agent: does what clients ask, with the functions that they would otherwise run themselves. */
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, rmSync, writeFile } from 'node:fs'
 import { dirname } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { removeElsewhere } from '../koko/removal.ts'
 import { tryFlock } from '../netlink/libc.ts'
 import { Netns } from '../netns/netns.ts'
@@ -18,6 +20,10 @@ import { activatedSocket, notify } from './systemd.ts'
 import { startThreads } from './threads.ts'
 
 const RUN_DIRECTORY = '/run/nugator'
+/** For the last lines of the log, in ms: somebody may have stopped reading it. */
+const LAST_WORDS_MS = 1000
+
+const print = promisify(writeFile)
 
 /** Where clients look for the agent, unless told otherwise. */
 export function socketPath(env: NodeJS.ProcessEnv): string {
@@ -36,7 +42,7 @@ export class AgentRunning extends Error {
  */
 export async function runAgent(env: NodeJS.ProcessEnv, path = socketPath(env)): Promise<void> {
   await startThreads()
-  const journal = new Journal((text) => writeSync(2, text))
+  const journal = new Journal((text) => print(2, text))
   const lock = lockSocket(path)
   const stopped = new Promise<string>((stop) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
@@ -59,15 +65,15 @@ export async function runAgent(env: NodeJS.ProcessEnv, path = socketPath(env)): 
     pid: process.pid,
     socket: given === undefined ? path : 'of systemd',
   })
-  journal.flush()
   notify(env, 'READY=1')
   const signal = await stopped
   notify(env, 'STOPPING=1')
   journal.say('stopping', { signal, inFlight: calls.inFlight })
   server.stop()
   await calls.end()
+  server.close()
   journal.say('stopped')
-  journal.flush()
+  await Promise.race([journal.flush(), pause(LAST_WORDS_MS, undefined, { ref: false })])
   if (given === undefined) rmSync(path, { force: true })
   closeSync(lock)
 }

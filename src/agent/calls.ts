@@ -1,5 +1,6 @@
 /** One call after the other, from the client's frame to the answer: the same functions as in a process of their own. */
 import type { Socket } from 'node:net'
+import { isVerb } from '../cni/environment.ts'
 import type { CniError } from '../cni/error.ts'
 import { type CniCall, type Plugin, serve } from '../cni/serve.ts'
 import { gatheredRemoval } from '../koko/gathered-removal.ts'
@@ -8,13 +9,19 @@ import { ClientCall } from './client-call.ts'
 import { type CallFrame, formatAnswer, goCold } from './frame.ts'
 import { takeOver } from './handover.ts'
 import type { Journal } from './journal.ts'
+import { Rest } from './rest.ts'
 import type { Statistics } from './statistics.ts'
+import { Turns } from './turns.ts'
+
+/** What is counted as one verb, whatever it was called. */
+const UNKNOWN = 'unknown'
 
 export class Calls {
   readonly #journal: Journal
   readonly #statistics: Statistics
-  readonly #removeGathered = gatheredRemoval(() => this.#adding > 0)
-  #adding = 0
+  readonly #turns = new Turns()
+  readonly #removeGathered = gatheredRemoval(() => this.#turns.isAdding)
+  readonly #rest = new Rest()
   #inFlight = 0
   #ended: (() => void) | undefined
 
@@ -38,16 +45,28 @@ export class Calls {
   /** Answers a call, and closes the connection. */
   async answer(socket: Socket, frame: CallFrame): Promise<void> {
     const arrived = performance.now()
+    const command = frame.env.CNI_COMMAND ?? ''
+    const verb = isVerb(command) ? command : UNKNOWN
+    this.#inFlight += 1
+    try {
+      if (verb === 'ADD') this.#turns.addBegins()
+      else await this.#turns.wait()
+      await this.#answerNow(socket, frame, verb, new Parts(arrived))
+    } finally {
+      this.#inFlight -= 1
+      if (verb === 'ADD') this.#turns.addEnds()
+      this.#rest.later()
+      if (this.#inFlight === 0) this.#ended?.()
+    }
+  }
+
+  async #answerNow(socket: Socket, frame: CallFrame, verb: string, parts: Parts): Promise<void> {
     const handover = takeOver(socket, frame)
     if (handover === undefined) {
       this.#statistics.refused += 1
       socket.end(goCold())
       return
     }
-    const verb = frame.env.CNI_COMMAND ?? ''
-    this.#inFlight += 1
-    if (verb === 'ADD') this.#adding += 1
-    const parts = new Parts(arrived)
     try {
       const call = new ClientCall(frame, handover, this.#removeGathered, (part) => parts.begin(part))
       const { plugin, outcome } = observed(nugatorFor(call))
@@ -55,36 +74,44 @@ export class Calls {
       handover.close()
       parts.begin('answer')
       socket.end(formatAnswer({ exitCode, stdout, stderr: call.stderr + stderr }))
-      const took = Math.round(1000 * (performance.now() - arrived))
+      const took = parts.sinceArrival()
       const { error, network } = outcome()
       this.#statistics.add({ verb, took, ...(error === undefined ? {} : { error }) })
       this.#journal.say('call', {
         verb,
-        network,
-        containerID: frame.env.CNI_CONTAINERID,
-        ifName: frame.env.CNI_IFNAME,
+        network: short(network),
+        containerID: short(frame.env.CNI_CONTAINERID),
+        ifName: short(frame.env.CNI_IFNAME),
         code: error?.code ?? 0,
-        ...(error === undefined ? {} : { error: error.message }),
+        ...(error === undefined ? {} : { error: short(error.message) }),
         us: took,
         parts: parts.end(),
       })
     } finally {
       handover.close()
-      this.#inFlight -= 1
-      if (verb === 'ADD') this.#adding -= 1
-      if (this.#inFlight === 0) this.#ended?.()
     }
   }
+}
+
+/** What callers send may be long; the log need not. */
+function short(text: string | undefined): string | undefined {
+  return text?.slice(0, 1000)
 }
 
 /** How long each part of a call took, in µs. */
 class Parts {
   readonly #took: Record<string, number> = {}
+  readonly #arrived: number
   #name = 'parse'
   #since: number
 
-  constructor(since: number) {
-    this.#since = since
+  constructor(arrived: number) {
+    this.#arrived = arrived
+    this.#since = arrived
+  }
+
+  sinceArrival(): number {
+    return Math.round(1000 * (performance.now() - this.#arrived))
   }
 
   begin(name: string): void {

@@ -1,5 +1,5 @@
 /** A client's call as the plugin sees it. */
-import { fstatSync, openSync } from 'node:fs'
+import { fstatSync } from 'node:fs'
 import { CniError, Code } from '../cni/error.ts'
 import { type RemoveLink, removeElsewhere } from '../koko/removal.ts'
 import { bootTime } from '../netlink/libc.ts'
@@ -8,7 +8,7 @@ import { Netns } from '../netns/netns.ts'
 import { OWN_NETNS } from '../netns/reference.ts'
 import type { Caller } from '../plugin/caller.ts'
 import type { CallFrame } from './frame.ts'
-import type { Handover } from './handover.ts'
+import { type Handover, reopen } from './handover.ts'
 
 /** Called as each part of the work begins, with its name. */
 export type Trace = (part: string) => void
@@ -36,14 +36,14 @@ export class ClientCall implements Caller {
   }
 
   readonly openHost = (): Netns => {
-    const host = Netns.ofDescriptor(OWN_NETNS, again(this.#handover.hostFd))
+    const host = Netns.ofDescriptor(OWN_NETNS, reopen('self', this.#handover.hostFd))
     this.#hostCookie = host.cookie
     return host
   }
 
   readonly openContainer = (path: string): Netns => {
     const { containerFd } = this.#handover
-    if (containerFd !== undefined) return Netns.ofDescriptor(path, again(containerFd))
+    if (containerFd !== undefined) return Netns.ofDescriptor(path, reopen('self', containerFd))
     // The client could not open it. Here the path is only looked at for the reason: it might lead somewhere else.
     Netns.at(path).close()
     throw new NetnsError('missing', path, 'it was not there when the call was made', 'try again')
@@ -67,11 +67,6 @@ export class ClientCall implements Caller {
   /** In the host's namespace deletions are gathered; a container's is let go of before the answer. */
   readonly removeLink: RemoveLink = (netns, link) =>
     netns.cookie === this.#hostCookie ? this.#removeGathered(netns, link) : removeElsewhere(netns, link)
-}
-
-/** Another descriptor of the same namespace. */
-function again(fd: number): number {
-  return openSync(`/proc/self/fd/${fd}`, 'r')
 }
 
 function areSame(one: number, other: number): boolean {

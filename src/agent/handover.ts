@@ -2,7 +2,7 @@
  * Taking a call over from a client: who he is, and the namespaces he has open. Whoever does not see the same files and
  * processes as the agent does his work himself, for paths and process IDs would mean something else here.
  */
-import { closeSync, openSync, readlinkSync, statSync } from 'node:fs'
+import { closeSync, constants, openSync, readlinkSync, statSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { isConnected, peerCredentials } from '../netlink/libc.ts'
 import { errorCode } from '../netlink/socket.ts'
@@ -16,6 +16,14 @@ export interface Handover {
   /** False as soon as the client is gone. */
   isWaiting(): boolean
   close(): void
+}
+
+/** A client may send the number of anything: opening it must not wait for a writer, nor make a terminal ours. */
+const GENTLY = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
+
+/** Another descriptor of what a process has open. @throws what open(2) says */
+export function reopen(process: number | 'self', fd: number): number {
+  return openSync(`/proc/${process}/fd/${fd}`, GENTLY)
 }
 
 /** The descriptor below a stream of Node's, undefined once it is closed. */
@@ -43,7 +51,7 @@ export function takeOver(socket: Socket, frame: CallFrame): Handover | undefined
   try {
     if (pid <= 0 || !seesWhatWeSee(pid)) return undefined
     const open = (number: number): number => {
-      const own = openSync(`/proc/${pid}/fd/${number}`, 'r')
+      const own = reopen(pid, number)
       opened.push(own)
       return own
     }
@@ -87,10 +95,24 @@ function seesWhatWeSee(pid: number): boolean {
 
 const RELATIVE_PATH = /"(?:dataDir|resolvConf|daemonSocketPath)"\s*:\s*"[^/"]/
 
+/** /proc/self, /proc/thread-self however they are reached, and /dev/fd, which is the same. */
+const ITSELF = /\/(?:thread-)?self(?:\/|")|\/dev\//
+
 /** Paths that mean something only to the process that has them: its working directory, and itself. */
 function namesItself({ env, stdin }: CallFrame): boolean {
-  const path = env.CNI_PATH ?? ''
-  if (path.split(':').some((directory) => directory !== '' && !directory.startsWith('/'))) return true
-  const conf = stdin.toString('latin1')
-  return conf.includes('/proc/self') || conf.includes('/proc/thread-self') || RELATIVE_PATH.test(conf)
+  const { CNI_PATH = '', NUGATOR_STATE_DIR = '', NUGATOR_RUN_DIR = '' } = env
+  const directories = [...CNI_PATH.split(':'), NUGATOR_STATE_DIR, NUGATOR_RUN_DIR]
+  if (directories.some((directory) => directory !== '' && !directory.startsWith('/'))) return true
+  const conf = unescaped(stdin.toString('latin1'))
+  return ITSELF.test(conf) || RELATIVE_PATH.test(conf)
+}
+
+/** JSON may write a slash, and any letter, in several ways. */
+function unescaped(text: string): string {
+  if (!text.includes('\\')) return text
+  try {
+    return JSON.stringify(JSON.parse(text))
+  } catch {
+    return text // no JSON: nothing will be done with it
+  }
 }

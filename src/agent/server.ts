@@ -1,5 +1,5 @@
 /** The agent's socket: for root alone, and nobody can keep it busy. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import type { Server as HttpServer } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
@@ -12,6 +12,8 @@ import type { Journal } from './journal.ts'
 const CONNECTIONS_MAX = 1024
 /** For the whole request to arrive, in ms: the client has it ready before it connects. */
 const ARRIVAL_MS = 5000
+/** For all that is arriving at a time, in bytes: four of the longest requests. */
+const ARRIVING_MAX = 64 * 1024 * 1024
 const BACKLOG = 511
 
 export class AgentServer {
@@ -19,7 +21,10 @@ export class AgentServer {
   readonly #calls: Calls
   readonly #control: HttpServer
   readonly #journal: Journal
+  readonly #connections = new Set<Socket>()
+  /** Those of which the request is not whole yet. */
   readonly #waiting = new Set<Socket>()
+  #arriving = 0
   #stopping = false
 
   constructor(calls: Calls, control: HttpServer, journal: Journal) {
@@ -33,7 +38,6 @@ export class AgentServer {
   /** Listens on a socket of its own at `path`, in place of what a dead agent left there. */
   async listen(path: string): Promise<void> {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    chmodSync(dirname(path), 0o700)
     rmSync(path, { force: true })
     const umask = process.umask(0o177)
     try {
@@ -66,7 +70,14 @@ export class AgentServer {
     for (const socket of this.#waiting) socket.end(coldAnswer())
   }
 
+  /** Lets go of everybody who is still connected, once he has his answer. */
+  close(): void {
+    for (const socket of this.#connections) socket.destroySoon()
+  }
+
   #receive(socket: Socket): void {
+    this.#connections.add(socket)
+    socket.on('close', () => this.#connections.delete(socket))
     socket.on('error', () => socket.destroy())
     if (!isRoot(socket)) {
       this.#journal.say('refused', { why: 'the caller is not root' })
@@ -79,8 +90,9 @@ export class AgentServer {
     }
     const late = setTimeout(() => socket.destroy(), ARRIVAL_MS)
     const done = () => {
-      clearTimeout(late)
       this.#waiting.delete(socket)
+      this.#arriving -= length
+      length = 0
       socket.off('data', gather)
     }
     let chunks: Buffer[] = []
@@ -89,6 +101,7 @@ export class AgentServer {
     const gather = (chunk: Buffer) => {
       chunks.push(chunk)
       length += chunk.length
+      this.#arriving += chunk.length
       try {
         if (wanted === undefined) {
           const head = chunks.length === 1 ? chunk : Buffer.concat(chunks)
@@ -96,7 +109,9 @@ export class AgentServer {
           if (head.toString('latin1', 0, 4) === 'GET ') return this.#hand(socket, head, done)
           wanted = frameLength(head)
         }
+        if (this.#arriving > ARRIVING_MAX) throw new FrameError('too much at a time')
         if (wanted === undefined || length < wanted) return
+        clearTimeout(late)
         done()
         const [only] = chunks
         void this.#answer(socket, chunks.length === 1 && only ? only : Buffer.concat(chunks))
@@ -109,7 +124,10 @@ export class AgentServer {
     }
     this.#waiting.add(socket)
     socket.on('data', gather)
-    socket.on('close', done)
+    socket.on('close', () => {
+      clearTimeout(late)
+      done()
+    })
   }
 
   async #answer(socket: Socket, bytes: Buffer): Promise<void> {

@@ -3,6 +3,8 @@
 /** Durations kept of each verb, for the quantiles. */
 const KEPT = 1024
 const ERRORS_KEPT = 10
+/** Characters of an error's words: some repeat what the caller sent. */
+const WORDS_MAX = 1000
 
 export interface Finished {
   readonly verb: string
@@ -51,7 +53,8 @@ export class Statistics {
     counts.sum += took
     if (error === undefined) return
     counts.failed += 1
-    this.#errors.push({ time: new Date().toISOString(), verb, code: error.code, msg: error.msg })
+    const msg = error.msg.slice(0, WORDS_MAX)
+    this.#errors.push({ time: new Date().toISOString(), verb, code: error.code, msg })
     if (this.#errors.length > ERRORS_KEPT) this.#errors.shift()
   }
 

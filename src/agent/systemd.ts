@@ -12,13 +12,15 @@ export function activatedSocket(env: NodeJS.ProcessEnv): number | undefined {
   return LISTEN_FDS_START
 }
 
-/** sd_notify(3); nothing where nobody wants to know. */
+/** sd_notify(3); nothing where nobody wants to know, or nobody listens. */
 export function notify(env: NodeJS.ProcessEnv, state: string): void {
   const name = env.NOTIFY_SOCKET
   if (!name) return
   const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
   try {
     sendToUnixSocket(fd, name, state)
+  } catch {
+    // Whether anybody is told makes no difference to those who call.
   } finally {
     closeSync(fd)
   }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 
-/** Three senders of deletions and one who listens, and others who wait for RCU besides. */
-const THREADS = 8
+/** Six senders of deletions and one who listens, and others who wait for RCU besides. */
+const THREADS = 12
 
 /**
  * Starts the threads of libuv's pool, all of them, while this thread is at home: one that is started while it is

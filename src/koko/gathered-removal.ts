@@ -9,10 +9,12 @@ import type { Netns } from '../netns/netns.ts'
 import { type RemoveLink, removeTogether } from './removal.ts'
 
 /** Threads that may wait for RCU at a time in one namespace. */
-const SENDERS = 3
-/** Links in one request: rtnl is held for all of them, and whoever wires something meanwhile waits. */
+const SENDERS = 6
+/**
+ * Links in one request: rtnl is held for all of them, some 0.3 ms each, and whoever wires something meanwhile waits.
+ */
 const GROUP_MAX = 16
-const GROUP_MAX_WHILE_WIRING = 8
+const GROUP_MAX_WHILE_WIRING = 4
 
 interface Doomed {
   readonly index: number
@@ -24,7 +26,7 @@ interface Doomed {
 /**
  * Removes interfaces of hosts' namespaces, gathered.
  *
- * @param isWiring true while others wait to wire something
+ * @param isWiring true while others have something to wire
  */
 export function gatheredRemoval(isWiring: () => boolean): RemoveLink {
   const lanes = new Map<string, Lane>()
@@ -35,7 +37,7 @@ export function gatheredRemoval(isWiring: () => boolean): RemoveLink {
         lane = new Lane(netns, isWiring, () => lanes.delete(netns.cookie))
         lanes.set(netns.cookie, lane)
       }
-      lane.add({ index, name, done, failed })
+      lane.add(netns, { index, name, done, failed })
     })
 }
 
@@ -44,27 +46,25 @@ class Lane {
   readonly #monitor: DeletionMonitor
   readonly #isWiring: () => boolean
   readonly #end: () => void
-  readonly #idle: NetlinkSocket[]
+  readonly #idle: NetlinkSocket[] = []
   #busy = 0
   #queue: Doomed[] = []
   /** Asked for and not yet announced; some perhaps twice. */
   readonly #awaited = new Set<Doomed>()
   #listening = false
   #gathering = false
+  #closed = false
 
   constructor(netns: Netns, isWiring: () => boolean, end: () => void) {
     this.#isWiring = isWiring
     this.#end = end
-    const open = () => ({
-      monitor: new DeletionMonitor(),
-      sockets: Array.from({ length: SENDERS }, () => new NetlinkSocket()),
-    })
-    const { monitor, sockets } = netns.inside(open)
-    this.#monitor = monitor
-    this.#idle = sockets
+    this.#monitor = netns.inside(() => new DeletionMonitor())
   }
 
-  add(doomed: Doomed): void {
+  add(netns: Netns, doomed: Doomed): void {
+    if (this.#idle.length === 0 && this.#busy < SENDERS) {
+      this.#idle.push(netns.inside(() => new NetlinkSocket()))
+    }
     this.#queue.push(doomed)
     if (this.#gathering) return
     this.#gathering = true
@@ -74,22 +74,22 @@ class Lane {
     })
   }
 
+  /** One request at a time holds rtnl; once it is announced the next one goes, while the first waits for RCU. */
   #send(): void {
-    while (this.#queue.length > 0) {
-      const socket = this.#idle.pop()
-      if (socket === undefined) return
-      const size = this.#isWiring() ? GROUP_MAX_WHILE_WIRING : GROUP_MAX
-      const batch = this.#queue.splice(0, size)
-      for (const doomed of batch) this.#awaited.add(doomed)
-      void this.#listen()
-      this.#busy += 1
-      void this.#remove(socket, batch).finally(() => {
-        this.#busy -= 1
-        this.#idle.push(socket)
-        this.#send()
-        this.#closeIfIdle()
-      })
-    }
+    if (this.#queue.length === 0 || this.#awaited.size > 0) return
+    const socket = this.#idle.pop()
+    if (socket === undefined) return
+    const size = this.#isWiring() ? GROUP_MAX_WHILE_WIRING : GROUP_MAX
+    const batch = this.#queue.splice(0, size)
+    for (const doomed of batch) this.#awaited.add(doomed)
+    void this.#listen()
+    this.#busy += 1
+    void this.#remove(socket, batch).finally(() => {
+      this.#busy -= 1
+      this.#idle.push(socket)
+      this.#send()
+      this.#closeIfIdle()
+    })
   }
 
   /** Resolves those that the kernel has not announced by then: the ACK says the same, only later. */
@@ -106,6 +106,7 @@ class Lane {
     if (!this.#awaited.delete(doomed)) return
     if (error === undefined) doomed.done()
     else doomed.failed(error)
+    this.#send()
   }
 
   async #listen(): Promise<void> {
@@ -126,7 +127,9 @@ class Lane {
 
   /** Keeps nothing of a namespace that it does not need. */
   #closeIfIdle(): void {
-    if (this.#busy > 0 || this.#listening || this.#queue.length > 0 || this.#idle.length < SENDERS) return
+    if (this.#busy > 0 || this.#listening || this.#queue.length > 0) return
+    if (this.#gathering || this.#closed) return
+    this.#closed = true
     this.#end()
     this.#monitor.close()
     for (const socket of this.#idle.splice(0)) socket.close()

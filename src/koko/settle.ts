@@ -19,7 +19,6 @@ import {
   park,
   planWire,
   prepare,
-  raiseLoopback,
   refuseTakenName,
   type WireEnd,
 } from './wire.ts'
@@ -88,7 +87,7 @@ function placeOf({ record, host, key }: Work, end: LinkEnd, home: Netns | undefi
   const wanted: WireEnd =
     home === undefined || occupant === null || occupant.leaving
       ? { netns: host, spec: parkedSpec(record, end), parked: true, ownName: true }
-      : { netns: home, spec: { ...occupant.spec, mac: end.mac, mtu: record.mtu } }
+      : { netns: home, spec: { ...occupant.spec, mac: end.mac, mtu: record.mtu }, withLoopback: true }
   const look = () => locate(end, home, host, key)
   const found = look()
   return { end, wanted, look, found, index: found?.link.index ?? null }
@@ -170,7 +169,6 @@ function build([a, b]: readonly [Place, Place], alias: string): void {
   const wire = applyWire(planWire(anchor.wanted, other.wanted, alias))
   anchor.index = wire.anchor
   other.index = wire.other
-  for (const { wanted } of [a, b]) if (!wanted.parked) raiseLoopback(wanted.netns)
 }
 
 /** Moves one end of an existing pair to where it belongs, if it is not there. The other end is not touched. */
@@ -197,7 +195,6 @@ async function put(work: Work, place: Place): Promise<void> {
   place.index = index
   prepare(wanted)
   configure(wanted, index, work.alias)
-  if (!wanted.parked) raiseLoopback(wanted.netns)
 }
 
 /** In one message with the move: nothing that a container's root set on the end comes along. */

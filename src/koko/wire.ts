@@ -33,6 +33,8 @@ export interface WireEnd {
   readonly spec: EndSpec
   /** Left down, without IPv6 and addresses, until somebody comes for it. */
   readonly parked?: boolean
+  /** The namespace is a container's, which wants its `lo` up as well. */
+  readonly withLoopback?: true
   /** The name is made of our own key: no other can have it, so the mark can be sent together with the creation. */
   readonly ownName?: boolean
 }
@@ -134,8 +136,11 @@ export function configure(end: WireEnd, index: number, alias: string): void {
 }
 
 /** The messages of {@link configure}. */
-export function endRequests({ spec, parked }: WireEnd, index: number, alias: string): Request[] {
-  return parked ? [setLink(index, { alias }, spec.ifName)] : configureRequests(index, spec, alias)
+export function endRequests(end: WireEnd, index: number, alias: string): Request[] {
+  const { spec, parked, withLoopback } = end
+  if (parked) return [setLink(index, { alias }, spec.ifName)]
+  const loopback = withLoopback ? [setLink(LOOPBACK_INDEX, { up: true }, 'lo')] : []
+  return [...configureRequests(index, spec, alias), ...loopback]
 }
 
 /** What the refusal of one of them means. */
@@ -158,11 +163,6 @@ export function awaitCarrier({ netns, spec, parked }: WireEnd): void {
   } catch (error) {
     if (errorCode(error) !== 'ENODEV') throw error // root in the container calls it something else
   }
-}
-
-/** A namespace with a wire wants its loopback. */
-export function raiseLoopback(netns: Netns): void {
-  netns.socket.request(setLink(LOOPBACK_INDEX, { up: true }, 'lo'))
 }
 
 function create({ anchor, other, alias }: WirePlan): Wire {

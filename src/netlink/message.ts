@@ -43,7 +43,7 @@ export interface Request<Reply = never> {
 
 const aligned = (length: number) => (length + 3) & ~3
 
-/** The requests as one buffer for one send, numbered from `seq` on, each with `flags` besides its own. */
+/** The requests as one buffer for one send, numbered from `seq` on; the last one with `flags` besides its own. */
 export function encode(requests: readonly Request<unknown>[], seq: number, flags: number): Buffer {
   const lengths = requests.map(({ payload }) => HEADER_LENGTH + countLength([...payload]))
   const bytes = Buffer.alloc(lengths.reduce((sum, length) => sum + aligned(length), 0))
@@ -52,7 +52,8 @@ export function encode(requests: readonly Request<unknown>[], seq: number, flags
     const length = lengths[index] ?? 0
     writeU32.call(bytes, length, start)
     writeU16.call(bytes, request.type, start + 4)
-    writeU16.call(bytes, request.flags | flags | NLM_F_REQUEST, start + 6)
+    const more = index === requests.length - 1 ? flags : 0
+    writeU16.call(bytes, request.flags | more | NLM_F_REQUEST, start + 6)
     writeU32.call(bytes, seq + index, start + 8)
     let at = start + HEADER_LENGTH
     for (const part of request.payload) {

@@ -153,7 +153,10 @@ export class NetlinkSocket {
     return this.#collect(requests, first)
   }
 
-  /** NLM_F_ACK on every request: one with an answer of its own is then surely complete, too. */
+  /**
+   * NLM_F_ACK on the last request alone. The kernel goes through them in order and answers each failed one in any case,
+   * so with the last answer all are there; and an answer less is a read less.
+   */
   #encode(requests: readonly Request<unknown>[]): Buffer {
     const bytes = encode(requests, this.#seq, NLM_F_ACK)
     this.#seq += requests.length
@@ -165,15 +168,13 @@ export class NetlinkSocket {
   #collect<Reply>(requests: readonly Request<Reply>[], first: number): Outcome<Reply>[] {
     const replies: Reply[][] = requests.map(() => [])
     const acks: (Ack | undefined)[] = requests.map(() => undefined)
-    let open = requests.length
-    while (open > 0) {
+    while (acks.at(-1) === undefined) {
       for (const message of this.#read(requests[0]?.what ?? '')) {
         const index = message.seq - first
         const request = requests[index]
         if (request === undefined) continue // an answer to an older, abandoned request
         if (message.type === NLMSG_ERROR) {
           acks[index] = parseAck(message)
-          open -= 1
         } else {
           const reply = request.parse?.(message)
           if (reply !== undefined) replies[index]?.push(reply)

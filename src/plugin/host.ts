@@ -7,7 +7,6 @@ import { validateEnd, validateIfName } from '../koko/validate.ts'
 import {
   applyWire,
   planWire,
-  raiseLoopback,
   refuseTaken,
   refuseTakenAddresses,
   refuseTakenName,
@@ -73,7 +72,6 @@ export const hostDriver: Driver = {
       refuseTakenAddresses({ netns, spec: ends.container })
       ctx.proceed('wire')
       const wire = applyWire(planEnds(ctx, ends))
-      raiseLoopback(netns)
       if (assigned === undefined) {
         assigned = await setup.assign(conf)
         ends = endsOf(assigned)
@@ -98,7 +96,7 @@ export const hostDriver: Driver = {
 function planned(ctx: Context, ends: Ends): { anchor: WireEnd; other: WireEnd } {
   return {
     anchor: { netns: ctx.host, spec: ends.host, ownName: !ctx.conf.hostIfName },
-    other: { netns: ctx.netns, spec: ends.container },
+    other: { netns: ctx.netns, spec: ends.container, withLoopback: true },
   }
 }
 
@@ -129,9 +127,12 @@ function enableForwarding(host: Netns, assigned: Assigned): void {
   })
 }
 
+/** The kernel has IPv6; it cannot be removed from a running one. */
+let hasIpv6 = false
+
 /** A container must not be able to advertise routes to its host. Nothing to set where the host has no IPv6. */
 function acceptNoAdvertisements(host: Netns, ifName: string): Pick<EndSpec, 'sysctls'> {
-  const known = host.inside(() => readSysctl(['net', 'ipv6', 'conf', 'default', 'accept_ra']) !== undefined)
-  if (!known) return {}
+  hasIpv6 ||= host.inside(() => readSysctl(['net', 'ipv6', 'conf', 'default', 'accept_ra']) !== undefined)
+  if (!hasIpv6) return {}
   return { sysctls: { [`net/ipv6/conf/${ifName}/accept_ra`]: '0' } }
 }

@@ -2,7 +2,7 @@
 import { DEFAULT_MTU, type EndSpec } from '../koko/endpoint.ts'
 import { invalid } from '../koko/error.ts'
 import { parseMac, randomMac } from '../koko/mac.ts'
-import { applyWire, planWire, raiseLoopback, refuseTaken, refuseTakenAddresses } from '../koko/wire.ts'
+import { applyWire, planWire, refuseTaken, refuseTakenAddresses } from '../koko/wire.ts'
 import { Netns } from '../netns/netns.ts'
 import { parseReference } from '../netns/reference.ts'
 import { type Context, newRecord, recordedEnd } from './attachment.ts'
@@ -47,7 +47,12 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     ...plainEnd(assignedByConf({ ...conf, runtimeConfig: null, args: null }, peerConf)),
   }
   const ownOf = (assigned: Assigned): EndSpec => ({ ...base, ...plainEnd(assigned) })
-  const plan = (own: EndSpec) => planWire({ netns, spec: own }, { netns: peer, spec: other }, identity.alias)
+  const plan = (own: EndSpec) =>
+    planWire(
+      { netns, spec: own, withLoopback: true },
+      { netns: peer, spec: other, withLoopback: true },
+      identity.alias,
+    )
   const given = assignedByConf(conf, conf)
   const early = ownOf(given)
   // What IPAM will add cannot be known yet; a route may depend on it.
@@ -62,7 +67,6 @@ function prepareWith(ctx: Context, peer: Netns, peerConf: PeerConf): Prepared {
     refuseTakenAddresses({ netns, spec: own })
     ctx.proceed('wire')
     const wire = applyWire(plan(own))
-    for (const end of [netns, peer]) raiseLoopback(end)
     if (assigned === undefined) {
       assigned = await setup.assign(conf)
       own = ownOf(assigned)

@@ -20,9 +20,6 @@ import { errnoOf, pathRefusal } from './wording.ts'
  */
 const DRAFT = '.nugator'
 
-/** What link(2) says where there are no hard links. */
-const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV'])
-
 /**
  * @param name the address
  * @returns false if there is something of this name
@@ -33,17 +30,22 @@ export function createLease(directory: string, name: string, content: string): b
   // Before anything is tried that a full or read-only disk would refuse.
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return false
   const draft = `${directory}/${DRAFT}`
-  write(draft, path, content)
+  let isDrafted = write(draft, path, content)
+  if (!isDrafted) {
+    discard(draft) // a killed process's; not to be written over, for it may be a lease's second name
+    isDrafted = write(draft, path, content)
+  }
+  return (isDrafted ? link(draft, path) : undefined) ?? write(path, path, content)
+}
+
+/** @returns undefined if that cannot be done here: not every file system has links, and tmpfs counts them */
+function link(draft: string, path: string): boolean | undefined {
+  step()
   try {
-    step()
     linkSync(draft, path)
     return true
   } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === 'EEXIST') return false
-    if (!NO_LINKS.has(errno)) throw pathRefusal('open', path, error)
-    write(path, path, content)
-    return true
+    return errnoOf(error) === 'EEXIST' ? false : undefined
   } finally {
     discard(draft)
   }
@@ -51,30 +53,28 @@ export function createLease(directory: string, name: string, content: string): b
 
 const { O_CREAT, O_EXCL, O_NONBLOCK, O_WRONLY } = constants
 
-/** @param shown the path that errors name */
-function write(path: string, shown: string, content: string): void {
-  const fd = create(path, shown)
+/**
+ * @param shown the path that errors name
+ * @returns false if there is something of this name
+ */
+function write(path: string, shown: string, content: string): boolean {
+  step()
+  let fd: number
+  try {
+    fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL, 0o644)
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false
+    throw pathRefusal('open', shown, error)
+  }
   try {
     step()
     writeFileSync(fd, content)
+    return true
   } catch (error) {
     discard(path)
     throw pathRefusal('write', shown, error)
   } finally {
     closeSync(fd)
-  }
-}
-
-function create(path: string, shown: string): number {
-  for (let attempt = 1; ; attempt += 1) {
-    step()
-    try {
-      return openSync(path, O_WRONLY | O_CREAT | O_EXCL, 0o644)
-    } catch (error) {
-      const isLeftOver = path !== shown && attempt === 1 && errnoOf(error) === 'EEXIST'
-      if (!isLeftOver) throw pathRefusal('open', shown, error)
-    }
-    discard(path) // never written over: it may be a lease's second name
   }
 }
 

@@ -2,7 +2,16 @@
  * The files of a directory of leases, by what is in them. Like host-local this asks not whether a file is a lease: a
  * release takes every file, also of directories below, whose content is the attachment's.
  */
-import { closeSync, constants, type Dirent, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { basename } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { keyOf } from '../../koko/marks.ts'
@@ -63,6 +72,11 @@ export class Leases {
 /** Reads all of it, a little at a time: the caller holds the lock. What cannot be read is left out. */
 export async function readLeases(directory: string): Promise<Leases> {
   const leases = new Leases()
+  if (isLink(directory)) {
+    // The real one does not follow it here, though it does everywhere else: it never finds what it leased there.
+    leases.isPlain = false
+    return leases
+  }
   let files = 0
   for (const [name, entry] of walk(directory, '')) {
     leases.names.add(name)
@@ -76,6 +90,10 @@ export async function readLeases(directory: string): Promise<Leases> {
     if (files % AT_ONCE === 0) await turn()
   }
   return leases
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false
 }
 
 function* walk(directory: string, below: string): Generator<[string, Dirent]> {
@@ -92,23 +110,29 @@ function* walk(directory: string, below: string): Generator<[string, Dirent]> {
   }
 }
 
-let buffer: Buffer | undefined
-
 /** What a file says, without space around it. @returns undefined for what is none, or too large to be a lease */
 export function contentOf(path: string, isFile = false): string | undefined {
-  buffer ??= Buffer.allocUnsafeSlow(LARGEST)
   try {
     // opening a device could set it going
     if (!isFile && !statSync(path).isFile()) return undefined
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    try {
-      const length = readSync(fd, buffer)
-      return length < LARGEST ? trimSpace(buffer.toString('utf8', 0, length)) : undefined
-    } finally {
-      closeSync(fd)
-    }
+    const text = textOf(path)
+    return text === undefined ? undefined : trimSpace(text)
   } catch {
     return undefined
+  }
+}
+
+let buffer: Buffer | undefined
+
+/** A small file as it is; it does not wait at a pipe. @returns undefined if it is large. @throws what the kernel says */
+export function textOf(path: string): string | undefined {
+  buffer ??= Buffer.allocUnsafeSlow(LARGEST)
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const length = readSync(fd, buffer)
+    return length < LARGEST ? buffer.toString('utf8', 0, length) : undefined
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -2,7 +2,7 @@
  * host-local's lock on a directory of leases: an flock on its file `lock`. Within this process calls wait in a queue;
  * against others the flock is tried again and again, for a blocking one would stop every other call as well.
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, mkdirSync, openSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CniError, Code } from '../../cni/error.ts'
@@ -92,7 +92,8 @@ function hasLock(fd: number): boolean {
 /** The directory may have been removed and made again meanwhile. */
 function isStill(path: string, fd: number): boolean {
   const held = fstatSync(fd)
-  const named = statSync(path, { throwIfNoEntry: false })
+  if (held.isDirectory()) throw refusal('is a directory')
+  const named = statOf(path)
   return named !== undefined && named.ino === held.ino && named.dev === held.dev
 }
 
@@ -115,20 +116,23 @@ function open(directory: string, path: string): number {
 
 /** os.MkdirAll, for its errors name the directory at fault. */
 function makeDirectory(path: string): void {
-  try {
-    if (statSync(path).isDirectory()) return
-    throw refusal(`mkdir ${path}: not a directory`)
-  } catch (error) {
-    if (error instanceof CniError) throw error
-  }
+  const there = statOf(path)
+  if (there?.isDirectory()) return
+  if (there !== undefined) throw refusal(`mkdir ${path}: not a directory`)
   if (dirname(path) !== path) makeDirectory(dirname(path))
   step()
   try {
     mkdirSync(path, 0o755)
   } catch (error) {
-    if (errnoOf(error) !== 'EEXIST' || !statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-      throw pathRefusal('mkdir', path, error)
-    }
+    if (errnoOf(error) !== 'EEXIST' || !statOf(path)?.isDirectory()) throw pathRefusal('mkdir', path, error)
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
   }
 }
 

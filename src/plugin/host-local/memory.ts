@@ -47,7 +47,8 @@ export function recall(directory: string): Leases | undefined {
   const { held } = memory
   if (held === undefined) return undefined
   const isYoung = performance.now() - held.since < OLDEST_MS
-  if (isYoung && isSame(held.left, statSync(directory, { bigint: true }))) return held.leases
+  const found = statSync(directory, { bigint: true, throwIfNoEntry: false })
+  if (isYoung && found !== undefined && isSame(held.left, found)) return held.leases
   memory.held = undefined
   return undefined
 }

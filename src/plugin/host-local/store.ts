@@ -1,9 +1,9 @@
 /** A directory of leases under its lock. */
-import { readFileSync, unlinkSync } from 'node:fs'
+import { unlinkSync } from 'node:fs'
 import { step } from '../../netlink/steps.ts'
 import { type Address, parseAddress } from './address.ts'
 import { createLease, writeOver } from './lease-file.ts'
-import { addressesOf, CURSOR, contentOf, type Leases, readLeases } from './leases.ts'
+import { addressesOf, CURSOR, contentOf, type Leases, readLeases, textOf } from './leases.ts'
 import { underLock } from './lock.ts'
 import { forget, recall, remember } from './memory.ts'
 
@@ -144,7 +144,7 @@ export class Store {
   /** The address that the round robin gave last. */
   lastReserved(set: number): Address | undefined {
     try {
-      return parseAddress(readFileSync(`${this.#directory}/${CURSOR}${set}`, 'utf8'))
+      return parseAddress(textOf(`${this.#directory}/${CURSOR}${set}`) ?? '')
     } catch {
       return undefined // the first one, or one that cannot be read: it begins anew
     }
