@@ -1,90 +1,80 @@
-/** Scene `add`: whole ADDs and DELs, each an exec as by a runtime: ptp against nugator, both with host-local. */
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { Ground } from './ground.ts'
+/** Scenes `add` and `dual`: one ADD and one DEL, exec to exit, through the agent and without it, beside ptp. */
+import { Agent } from './agent.ts'
+import { Host } from './host.ts'
+import { type Contestant, nugatorCold, nugatorHot, ptp, type Stack } from './plugins.ts'
+import { type Claim, type Group, ratio, type Scene, type SceneResult } from './result.ts'
+import { inTurn, Samples } from './turns.ts'
 
-const NUGATOR = resolve(import.meta.dirname, '../dist/bin/nugator')
-const CNI_DIRS = ['/usr/lib/cni', '/usr/libexec/cni', '/opt/cni/bin']
-const WARM_UP = 5
+/** So many one after the other, as when pods come and go; and single ones after a rest, with a processor gone cold. */
+const ROW = 10
 
-export interface Times {
-  add: number[]
-  del: number[]
-}
-export interface AddSamples {
-  ptp: Times
-  nugator: Times
-}
-/** What the process inside the fake host is told. */
-interface Job {
-  rounds: number
-  dir: string
-  netns: string
+export const addScene: Scene = {
+  name: 'add',
+  rounds: { full: 20, quick: 3 },
+  run: (rounds) =>
+    addAndDel('IPv4', { add: 0.3, del: 0.25 }, [
+      { how: `in rows of ${ROW}`, series: ROW, rounds },
+      { how: 'each after a rest', series: 1, rounds: 2 * rounds },
+    ]),
 }
 
-function referencePlugins(): string {
-  const dir = CNI_DIRS.find((dir) => existsSync(join(dir, 'ptp')))
-  if (dir === undefined) throw new Error(`the reference plugins are in none of ${CNI_DIRS.join(', ')}`)
-  return dir
+/** Few rounds: ptp waits more than a second for duplicate address detection. */
+export const dualScene: Scene = {
+  name: 'dual',
+  rounds: { full: 20, quick: 3 },
+  run: (rounds) => addAndDel('dual stack', { add: 0.01 }, [{ how: 'each after a rest', series: 1, rounds }]),
 }
 
-function exec(plugin: string, command: string, containerID: string, job: Job): number {
-  const type = plugin.endsWith('ptp') ? 'ptp' : 'nugator'
-  const subnet = type === 'ptp' ? '10.203.0.0/16' : '10.204.0.0/16'
-  const dataDir = join(job.dir, type)
-  const conf = { cniVersion: '1.0.0', name: 'bench', type, ipam: { type: 'host-local', subnet, dataDir } }
-  const env = {
-    PATH: process.env.PATH,
-    CNI_COMMAND: command,
-    CNI_CONTAINERID: containerID,
-    CNI_NETNS: job.netns,
-    CNI_IFNAME: 'eth0',
-    CNI_PATH: referencePlugins(),
-    NUGATOR_STATE_DIR: join(job.dir, 'state'),
-    NUGATOR_RUN_DIR: join(job.dir, 'run'),
-  }
-  const input = JSON.stringify(conf)
-  const start = performance.now()
-  const done = spawnSync(plugin, [], { env, input, encoding: 'utf8' })
-  const took = performance.now() - start
-  if (done.status !== 0) throw new Error(`${plugin} ${command}: ${done.error ?? done.stdout + done.stderr}`)
-  return took
+interface Targets {
+  readonly add: number
+  readonly del?: number
 }
 
-/** Runs inside the fake host's namespace. */
-export function measureAdds(job: Job): AddSamples {
-  const samples: AddSamples = { ptp: { add: [], del: [] }, nugator: { add: [], del: [] } }
-  const plugins = [
-    { path: join(referencePlugins(), 'ptp'), times: samples.ptp },
-    { path: NUGATOR, times: samples.nugator },
-  ]
-  for (let round = -WARM_UP; round < job.rounds; round++) {
-    for (const { path, times } of round % 2 === 0 ? plugins : plugins.toReversed()) {
-      const containerID = `bench-${round + WARM_UP}`
-      const add = exec(path, 'ADD', containerID, job)
-      const del = exec(path, 'DEL', containerID, job)
-      if (round < 0) continue
-      times.add.push(add)
-      times.del.push(del)
-    }
-  }
-  return samples
+interface Manner {
+  readonly how: string
+  readonly series: number
+  readonly rounds: number
 }
 
-/** Both in turn, in a namespace that stands in for the host; milliseconds. */
-export function addScene(rounds: number): AddSamples {
-  if (!existsSync(NUGATOR)) throw new Error(`${NUGATOR} is not built`)
-  const ground = new Ground()
-  try {
-    const host = ground.netns('host')
-    const job: Job = { rounds, dir: ground.dir, netns: ground.netns('ctr').path }
-    const main = join(import.meta.dirname, 'main.ts')
-    const args = [`--net=${host.path}`, process.execPath, main, '--inside', JSON.stringify(job)]
-    const done = spawnSync('nsenter', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
-    if (done.status !== 0) throw new Error('the measurement inside the fake host failed')
-    return JSON.parse(done.stdout) as AddSamples
-  } finally {
-    ground.remove()
-  }
+/** The targets are for the first manner. */
+async function addAndDel(stack: Stack, targets: Targets, manners: readonly Manner[]): Promise<SceneResult> {
+  return await Host.with((host) =>
+    Agent.with(host, async (agent) => {
+      const [peer, hot, cold] = [ptp(host, stack), nugatorHot(host, stack), nugatorCold(host, stack)]
+      await agent.warm(hot)
+      const groups: Group[] = []
+      const claims: Claim[] = []
+      const splits: Record<string, Record<string, number>> = {}
+      for (const { how, series, rounds } of manners) {
+        const samples = { ADD: new Samples(), DEL: new Samples() }
+        await inTurn([peer, hot, cold], rounds, async (contestant, counts) => {
+          const took = await comeAndGo(host, contestant, series)
+          if (!counts) return
+          for (const ms of took.add) samples.ADD.add(contestant.name, ms)
+          for (const ms of took.del) samples.DEL.add(contestant.name, ms)
+        })
+        for (const verb of ['ADD', 'DEL'] as const) {
+          const [theirs, ours, alone] = [peer, hot, cold].map(({ name }) => samples[verb].row(name))
+          if (!theirs || !ours || !alone) continue
+          groups.push({ title: `${verb}, ${stack}, ${how}`, rows: [theirs, ours, alone] })
+          const target = verb === 'ADD' ? targets.add : targets.del
+          if (target !== undefined && manners[0]?.how === how)
+            claims.push(ratio(`${verb}, ${stack}, against ptp`, ours, theirs, target))
+          splits[`${verb}, ${how}`] = await agent.split(verb, series * rounds)
+        }
+      }
+      const title = `one ADD and one DEL with host-local, ${stack}, exec to exit`
+      return { title, groups, claims, notes: [], splits }
+    }),
+  )
+}
+
+/** Attachments come and go, one after the other; ms. */
+async function comeAndGo(host: Host, contestant: Contestant, series: number) {
+  const containers = await host.containers(series)
+  await host.quiet()
+  const add = await host.caller.many(containers.map(contestant.add), 1)
+  await host.quiet()
+  const del = await host.caller.many(containers.map(contestant.del), 1)
+  return { add: add.map(({ took }) => took), del: del.map(({ took }) => took) }
 }

@@ -1,82 +1,79 @@
 /**
  * Measures nugator beside what it is compared with, in turn and in one run: believe the ratios.
  *
- *   npm run bench -- [wire] [add] [--rounds N]
+ *   npm run bench -- [SCENE…] [--quick] [--rounds N] [--koko PATH] [--docs | --redraw]
  *
- * Prints a table for each scene and writes bench/out/SCENE.json with all samples.
+ * Prints a table for each scene and what was to be shown beside what was measured; writes bench/out/SCENE.json with all
+ * samples and bench/out/bench.json. --docs brings docs/performance.md and its chart up to date with the run, --redraw
+ * with the last one. BENCH_NUGATOR names another build than dist/bin/nugator. The exit status is 0 whatever the
+ * times are.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus, release } from 'node:os'
-import { join } from 'node:path'
+import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { addScene, measureAdds } from './add.ts'
-import { summarize, table } from './stats.ts'
-import { wireScene } from './wire.ts'
-
-const OUT = join(import.meta.dirname, 'out')
-
-interface Row {
-  name: string
-  samples: readonly number[]
-}
-
-/** Shows contestants (the first is what the others are measured by) and keeps their numbers. */
-function report(scene: string, title: string, groups: Record<string, readonly Row[]>): void {
-  console.log(title)
-  const results: Record<string, unknown> = {}
-  for (const [group, rows] of Object.entries(groups)) {
-    if (group !== '') console.log(` ${group}`)
-    console.log(table(rows))
-    const [base, ...others] = rows.map((row) => ({ name: row.name, ...summarize(row.samples) }))
-    const ratios = others.map((row) => [row.name, row.median / (base?.median ?? Number.NaN)])
-    results[group === '' ? scene : group] = {
-      summaries: [base, ...others],
-      ratios: Object.fromEntries(ratios),
-      samples: Object.fromEntries(rows.map((row) => [row.name, row.samples])),
-    }
-  }
-  const machine = { kernel: release(), node: process.version, cpu: cpus()[0]?.model, cpus: cpus().length }
-  mkdirSync(OUT, { recursive: true })
-  const text = JSON.stringify({ scene, at: new Date().toISOString(), unit: 'ms', machine, results }, null, 1)
-  writeFileSync(join(OUT, `${scene}.json`), `${text}\n`)
-}
-
-async function wire(rounds: number): Promise<void> {
-  const { floor, engine } = await wireScene(rounds)
-  report('wire', `wire: veth across two namespaces, an address each, both up (${rounds} rounds in turn)`, {
-    '': [
-      { name: 'C floor', samples: floor },
-      { name: 'nugator', samples: engine },
-    ],
-  })
-}
-
-function add(rounds: number): void {
-  const { ptp, nugator } = addScene(rounds)
-  const rows = (verb: 'add' | 'del'): Row[] => [
-    { name: 'ptp', samples: ptp[verb] },
-    { name: 'nugator', samples: nugator[verb] },
-  ]
-  report('add', `add: whole ADD and DEL with host-local, each an exec (${rounds} rounds in turn)`, {
-    ADD: rows('add'),
-    DEL: rows('del'),
-  })
-}
+import { writeDocs } from './docs.ts'
+import { printClaims, printScene, type Run, thisMachine, writeRun } from './report.ts'
+import type { SceneResult } from './result.ts'
+import { SCENES } from './scenes.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string' }, inside: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    koko: { type: 'string' },
+    docs: { type: 'boolean', default: false },
+    redraw: { type: 'boolean', default: false },
+  },
 })
-const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
-const unknown = positionals.find((scene) => scene !== 'wire' && scene !== 'add')
 
-if (values.inside !== undefined) {
-  process.stdout.write(JSON.stringify(measureAdds(JSON.parse(values.inside))))
-} else if (unknown !== undefined || (rounds !== undefined && !(rounds > 0))) {
-  console.error(`usage: npm run bench -- [wire] [add] [--rounds N]`)
+async function measure(): Promise<Run> {
+  const chosen = SCENES.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  const machine = thisMachine(loadavg()[0] ?? Number.NaN)
+  const [at, start] = [new Date().toISOString(), performance.now()]
+  const scenes: Record<string, SceneResult> = {}
+  const failed: Record<string, string> = {}
+  const { quick, koko } = values
+  const options = { quick, ...(koko === undefined ? {} : { koko }) }
+  for (const { name, rounds, run } of chosen) {
+    const times = values.rounds === undefined ? rounds[quick ? 'quick' : 'full'] : Number(values.rounds)
+    const begun = performance.now()
+    try {
+      const result = await run(times, options)
+      scenes[name] = result
+      printScene(name, result)
+      console.log(`  (${Math.round((performance.now() - begun) / 1000)} s)`)
+    } catch (error) {
+      failed[name] = error instanceof Error ? error.message : String(error)
+      console.error(`\n${name} failed: ${error instanceof Error ? error.stack : error}`)
+    }
+  }
+  const command = [
+    'npm run bench',
+    ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : []),
+  ].join(' ')
+  return { command, at, took: (performance.now() - start) / 1000, machine, scenes, failed }
+}
+
+function usable(): boolean {
+  const known = positionals.every((scene) => SCENES.some(({ name }) => name === scene))
+  const all = positionals.length === 0
+  return (
+    known &&
+    (values.rounds === undefined || Number(values.rounds) > 0) &&
+    (all || !(values.docs || values.redraw))
+  )
+}
+
+if (!usable()) {
+  const names = SCENES.map(({ name }) => name).join(', ')
+  console.error('usage: npm run bench -- [SCENE…] [--quick] [--rounds N] [--koko PATH] [--docs | --redraw]')
+  console.error(`scenes: ${names}; --docs and --redraw are for all of them`)
   process.exitCode = 2
+} else if (values.redraw) {
+  writeDocs()
 } else {
-  const scenes = positionals.length > 0 ? positionals : ['wire', 'add']
-  if (scenes.includes('wire')) await wire(rounds ?? 400)
-  if (scenes.includes('add')) add(rounds ?? 60)
+  const run = await measure()
+  writeRun(run)
+  printClaims(run)
+  if (values.docs) writeDocs(run)
 }

@@ -1,4 +1,4 @@
-/** Numbers from samples, and how they are shown. */
+/** Numbers from samples. */
 
 export interface Summary {
   rounds: number
@@ -23,15 +23,15 @@ export function summarize(samples: readonly number[]): Summary {
   }
 }
 
-/** One row a contestant, milliseconds; the last column says how many times the first row's median. */
+/** One row a contestant, milliseconds; `ratio` is to the first row's median. */
 export function table(rows: readonly { name: string; samples: readonly number[] }[]): string {
   const width = Math.max(...rows.map((row) => row.name.length))
   const base = quantile(rows[0]?.samples ?? [], 0.5)
-  const head = `  ${''.padEnd(width)}     median        p99        min      ratio`
+  const head = `  ${''.padEnd(width)}       median          p99          min      ratio    samples`
   const lines = rows.map(({ name, samples }) => {
     const { median, p99, min } = summarize(samples)
-    const cells = [median, p99, min].map((ms) => `${ms.toFixed(3)} ms`.padStart(11)).join('')
-    return `  ${name.padEnd(width)}${cells}${(median / base).toFixed(2).padStart(11)}`
+    const cells = [median, p99, min].map((ms) => `${ms.toFixed(3)} ms`.padStart(13)).join('')
+    return `  ${name.padEnd(width)}${cells}${(median / base).toFixed(2).padStart(11)}${String(samples.length).padStart(11)}`
   })
   return [head, ...lines].join('\n')
 }

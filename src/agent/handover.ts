@@ -70,7 +70,8 @@ export function takeOver(socket: Socket, frame: CallFrame): Handover | undefined
   return undefined
 }
 
-const NAMESPACES = ['mnt', 'pid', 'user'] as const
+/** Of time: a deadline is one of the caller's clock. */
+const NAMESPACES = ['mnt', 'pid', 'user', 'time'] as const
 
 interface View {
   readonly root: string

@@ -1,16 +1,10 @@
 /** kill -9 at every step of a call in link mode: the other end survives it. */
 import t from 'tap'
 import { type Scenario, survives } from './rig/crash.ts'
-import { type End, linkProblems, linkStage } from './rig/link-stage.ts'
+import { LINK } from './rig/crash-stages.ts'
 import { leases } from './rig/snapshot.ts'
 import { Stage } from './rig/stage.ts'
 import { deviations } from './rig/wire.ts'
-
-const base = {
-  victim: 'r2',
-  stage: () => linkStage(),
-  problems: (stage: Stage, attached: readonly string[]) => linkProblems(stage, attached as End[]),
-}
 
 const first = async (stage: Stage) => [await stage.add('r1')]
 const both = async (stage: Stage) => [await stage.add('r1'), await stage.add('r2')]
@@ -31,20 +25,20 @@ async function replaced(stage: Stage) {
 }
 
 const scenarios: Scenario[] = [
-  { ...base, name: 'ADD of the first end', survivors: [], arrange: async () => [], act: add },
-  { ...base, name: 'ADD of the second end', survivors: ['r1'], arrange: first, act: add },
-  { ...base, name: 'DEL of the first of two', survivors: ['r1'], arrange: both, act: del },
+  { ...LINK, name: 'ADD of the first end', survivors: [], arrange: async () => [], act: add },
+  { ...LINK, name: 'ADD of the second end', survivors: ['r1'], arrange: first, act: add },
+  { ...LINK, name: 'DEL of the first of two', survivors: ['r1'], arrange: both, act: del },
   {
-    ...base,
+    ...LINK,
     name: 'DEL of the last',
     survivors: [],
     arrange: async (stage) => [await stage.add('r2')],
     act: del,
   },
-  { ...base, name: 'DEL that heals', fresh: true, survivors: ['r1'], arrange: died, act: del },
-  { ...base, name: 'ADD that heals', fresh: true, survivors: ['r1'], arrange: replaced, act: add },
+  { ...LINK, name: 'DEL that heals', fresh: true, survivors: ['r1'], arrange: died, act: del },
+  { ...LINK, name: 'ADD that heals', fresh: true, survivors: ['r1'], arrange: replaced, act: add },
   {
-    ...base,
+    ...LINK,
     name: 'GC that parks',
     survivors: ['r1'],
     arrange: both,

@@ -392,6 +392,12 @@ const LIVES: Case[] = [
     files: { 'last_reserved_ip.0': 'ctr1\r\neth0' },
     steps: [CHECK, DEL, ADD],
   },
+  {
+    name: 'a cursor that said the same, and what is given back',
+    ipam: V4,
+    files: { 'last_reserved_ip.0': 'ctr1\r\neth0' },
+    steps: [{ ...ADD, conf: byCapability('fd00::9') }, DEL],
+  },
   { name: 'an empty cursor', ipam: V4, files: { 'last_reserved_ip.0': '' } },
   {
     name: 'a cursor that is a directory',

@@ -36,13 +36,14 @@ t.test('openIfSame: only what is surely gone counts as gone', async (t) => {
   t.throws(() => openIfSame(`/run/netns/${'x'.repeat(300)}`, cookie), { name: 'NetnsError' }, 'ENAMETOOLONG')
 })
 
-/** Calls the plugin with a limit on the number of descriptors. */
+/** Calls the plugin with a limit on the number of descriptors: its own, so that no agent can help. */
 function limited(stage: Stage, command: string, descriptors: number): Promise<CniResult> {
   const { host } = stage
   const { conf, containerID, args = '' } = stage.attachment('r2')
   const script = `#!/bin/sh\nulimit -c 0; ulimit -n ${descriptors}\nexec ${PLUGIN}\n`
   const plugin = join(host.fakePlugin('limited', script), 'limited')
-  const call = { conf, containerID, args, netns: stage.pathOf('r2'), plugin }
+  const env = { NUGATOR_AGENT_SOCKET: '' }
+  const call = { conf, containerID, args, netns: stage.pathOf('r2'), plugin, env }
   return host.cni(command, call)
 }
 

@@ -70,14 +70,15 @@ export class Store {
 
   /** The files that say one of these, each looked at under this lock. */
   async #filesWith(contents: readonly string[]): Promise<string[]> {
-    const find = (leases: Leases) =>
-      contents.flatMap((content) => {
-        const cursors = parseAddress(content) === undefined ? [] : leases.cursors()
-        return [...leases.with(content), ...cursors.filter((name) => this.#says(name, content))]
-      })
-    const files = find(await this.leases())
-    const isSure = this.#isRead || files.every((name) => contents.some((text) => this.#says(name, text)))
-    return isSure ? files : find(await this.#read())
+    const leases = await this.leases()
+    const files = contents.flatMap((content) => [
+      ...leases.with(content),
+      ...(parseAddress(content) === undefined ? [] : leases.cursors()),
+    ])
+    const sure = files.filter((name) => contents.some((content) => this.#says(name, content)))
+    const isKnown = files.every((name) => sure.includes(name) || name.startsWith(CURSOR))
+    if (isKnown || !(await this.readAgain())) return sure
+    return this.#filesWith(contents)
   }
 
   #says(name: string, content: string): boolean {

@@ -1,6 +1,15 @@
 /** What a directory of leases must hold, and whoever changes it: us, the real host-local, people. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { Ask, Outcome } from './host-local.ts'
 
@@ -16,6 +25,7 @@ export class ModelDirectory {
   readonly directory: string
   /** Host part → content. */
   readonly leases = new Map<number, string>()
+  readonly #links = new Set<number>()
   #cursor = 0
 
   constructor(dataDir: string) {
@@ -98,14 +108,26 @@ export class ModelDirectory {
     execFileSync('touch', ['-r', times, this.directory])
   }
 
-  /** A lease that is a link to a file elsewhere, which then changes without the directory's noticing. */
-  link(host: number, containerID: string, then: string): void {
+  /** A lease that is a link to a file elsewhere. */
+  link(host: number, containerID: string): void {
     if (this.leases.has(host)) return
-    const elsewhere = `${this.directory}-${host}`
-    writeFileSync(elsewhere, ownerOf(containerID))
-    symlinkSync(elsewhere, this.#path(host))
-    this.leases.set(host, ownerOf(then))
-    writeFileSync(elsewhere, ownerOf(then))
+    this.#links.add(host)
+    this.leases.set(host, ownerOf(containerID))
+    writeFileSync(this.#elsewhere(host), ownerOf(containerID))
+    symlinkSync(this.#elsewhere(host), this.#path(host))
+  }
+
+  /** What the links lead to changes without the directory's noticing. */
+  relink(containerID: string): void {
+    for (const host of this.#links) {
+      if (!lstatSync(this.#path(host), { throwIfNoEntry: false })?.isSymbolicLink()) continue
+      this.leases.set(host, ownerOf(containerID))
+      writeFileSync(this.#path(host), ownerOf(containerID))
+    }
+  }
+
+  #elsewhere(host: number): string {
+    return `${this.directory}-${host}`
   }
 
   /** What is on disk instead of what should be: empty if all is well. */

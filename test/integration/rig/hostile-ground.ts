@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { placeForeign } from './foreign.ts'
-import { type CommandResult, PLUGIN, run } from './host.ts'
+import { agentSocket, type CommandResult, PLUGIN, run } from './host.ts'
 import { linkConf, peerConf } from './modes.ts'
 import { difference, snapshot } from './snapshot.ts'
 import { Stage } from './stage.ts'
@@ -77,6 +77,7 @@ export class HostileGround {
       PATH: process.env.PATH,
       NUGATOR_STATE_DIR: host.stateDir,
       NUGATOR_RUN_DIR: host.runDir,
+      NUGATOR_AGENT_SOCKET: agentSocket(),
       ...call.env,
     }
     const options = { env, input: call.stdin, cwd: this.dir, timeout: PATIENCE_MS }

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CallLog } from './call-log.ts'
 import type { Host } from './host.ts'
 import { type CommandResult, newHost, REFERENCE_PLUGINS, run } from './host.ts'
+import { MachineAgent, OF_THE_AGENT } from './machine-agent.ts'
 
 /** Where a runtime that cannot be told otherwise (`ctr`) looks for configurations and plugins. */
 const SYSTEM_CONF_DIR = '/etc/cni/net.d'
@@ -41,6 +42,7 @@ export class Machine {
   /** The parent of every container's cgroup, so that none is left unseen. */
   readonly cgroup: string
   #init: ChildProcess | undefined
+  #agent: MachineAgent | undefined
   #initPid = 0
   #mountsAtStart: string[] = []
 
@@ -79,6 +81,8 @@ export class Machine {
     if (String(first[0]).trim() !== 'ready') throw new Error('the machine could not set up its mounts')
     this.#initPid = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim())
     this.#mountsAtStart = this.#mounts()
+    const socket = this.path('/run/nugator/agent.sock')
+    this.#agent = await MachineAgent.start((file, args) => this.entering(file, args), socket)
   }
 
   /** The machine's file system, seen from outside. */
@@ -144,15 +148,25 @@ export class Machine {
   async #leftovers(): Promise<string[]> {
     const { stateDir, runDir, ipamDir } = this.host
     const isLease = (path: string) => !/\/(lock|last_reserved_ip\.\d+)$/.test(path)
+    const files = [stateDir, runDir, this.path('/var/lib/cni'), this.path('/run/nugator')].flatMap(filesIn)
     return [
+      ...(await this.#coldCalls()),
       ...(await this.host.links()).map((name) => `interface ${name}`),
-      ...[stateDir, runDir, this.path('/var/lib/cni'), this.path('/run/nugator')].flatMap(filesIn),
+      ...files.filter((file) => !OF_THE_AGENT.test(file)),
       ...filesIn(ipamDir).filter(isLease),
       ...filesIn(this.path('/run/netns')).map((path) => `namespace ${path}`),
       ...this.#mounts().filter((mount) => !this.#mountsAtStart.includes(mount)),
-      ...this.#processes(),
+      ...this.#processes().filter((process) => !OF_THE_AGENT.test(process)),
       ...this.#busyCgroups(),
     ]
+  }
+
+  /** In a hot run, calls that did not go through the agent. */
+  async #coldCalls(): Promise<string[]> {
+    if (this.#agent === undefined) return []
+    const made = this.calls.all().filter(({ command }) => command !== 'VERSION').length
+    const hot = await this.#agent.calls()
+    return hot === made ? [] : [`${hot} of ${made} calls were answered by the agent`]
   }
 
   #mounts(): string[] {
