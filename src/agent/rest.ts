@@ -5,6 +5,7 @@ import { releaseMemory } from '../netlink/libc.ts'
 
 /** Without a call, in ms. */
 const IDLE_MS = 1000
+const FREED_MS = 200
 
 export class Rest {
   #timer: NodeJS.Timeout | undefined
@@ -17,10 +18,11 @@ export class Rest {
 }
 
 function rest(): void {
-  collectGarbage()
-  releaseMemory()
+  collectGarbage({ type: 'major', flavor: 'last-resort' })
+  // Buffers are freed in the background, after it.
+  setTimeout(releaseMemory, FREED_MS).unref()
 }
 
 // V8 collects when it needs to, and an agent of a machine where nothing happens would never need to.
 setFlagsFromString('--expose-gc')
-const collectGarbage: () => void = runInNewContext('gc')
+const collectGarbage: (how: object) => void = runInNewContext('gc')

@@ -25,7 +25,7 @@ async function replaced(stage: Stage) {
 }
 
 const scenarios: Scenario[] = [
-  { ...LINK, name: 'ADD of the first end', survivors: [], arrange: async () => [], act: add },
+  { ...LINK, name: 'ADD of the first end', fresh: true, survivors: [], arrange: async () => [], act: add },
   { ...LINK, name: 'ADD of the second end', survivors: ['r1'], arrange: first, act: add },
   { ...LINK, name: 'DEL of the first of two', survivors: ['r1'], arrange: both, act: del },
   {
