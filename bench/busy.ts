@@ -1,7 +1,9 @@
 /** Scene `busy`: an ADD while 100 DELs are under way, beside the same ADD alone. rtnl is one lock for all. */
 import { Agent } from './agent.ts'
+import type { Call } from './caller.ts'
 import { Host } from './host.ts'
 import { type Contestant, nugatorHot, ptp } from './plugins.ts'
+import { program } from './program.ts'
 import { type Claim, type Group, median, ms, type Row, type Scene } from './result.ts'
 import { quantile } from './stats.ts'
 import { inTurn, Samples } from './turns.ts'
@@ -10,11 +12,13 @@ const DELS = 100
 /** ADDs that are measured alone in a round; as many at most are there for the time of the DELs. */
 const ALONE = 40
 const AT_MOST = 150
+/** The control: callers who start so many programs that do nothing cost an ADD its processor, and nothing else. */
+const IDLE_PROGRAMS = 300
 const QUIET_MS = 400
 
 export const busyScene: Scene = {
   name: 'busy',
-  rounds: { full: 10, quick: 2 },
+  rounds: { full: 8, quick: 2 },
   run: (rounds) =>
     Host.with((host) =>
       Agent.with(host, async (agent) => {
@@ -26,6 +30,15 @@ export const busyScene: Scene = {
         const claims: Claim[] = []
         const splits: Record<string, Record<string, number>> = {}
 
+        /** ADDs beside so many other calls, undone again. */
+        const addsBeside = async (contestant: Contestant, others: readonly Call[], callers: number) => {
+          const { beside } = await host.caller.beside(others, callers, coming.map(contestant.add))
+          await host.quiet(QUIET_MS)
+          await host.caller.many(coming.slice(0, beside.length).map(contestant.del), 8)
+          await host.quiet(QUIET_MS)
+          return beside
+        }
+
         /** ADDs that do not count are undone at once. */
         const adds = async (contestant: Contestant, callers: number) => {
           const some = coming.slice(0, ALONE)
@@ -33,20 +46,17 @@ export const busyScene: Scene = {
           await host.caller.many(some.map(contestant.del), 8)
           await host.caller.many(leaving.map(contestant.add), 8)
           await host.quiet(QUIET_MS)
-          const dels = leaving.map(contestant.del)
-          const { beside } = await host.caller.beside(dels, callers, coming.map(contestant.add))
-          if (contestant === hot) {
+          const beside = await addsBeside(contestant, leaving.map(contestant.del), callers)
+          if (contestant === hot)
             splits[`ADD beside DELs by ${callers} callers`] = await agent.split('ADD', beside.length)
-          }
-          await host.quiet(QUIET_MS)
-          await host.caller.many(coming.slice(0, beside.length).map(contestant.del), 8)
-          await host.quiet(QUIET_MS)
-          return { alone, beside }
+          const nothing = Array.from({ length: IDLE_PROGRAMS }, () => ({ argv: [program('true')] }))
+          return { alone, beside, control: await addsBeside(contestant, nothing, callers) }
         }
 
         for (const callers of [8, 100]) {
           const alone = new Samples()
           const during = new Samples()
+          const control = new Samples()
           await inTurn(
             [peer, hot],
             rounds,
@@ -55,6 +65,7 @@ export const busyScene: Scene = {
               if (!counts) return
               for (const { took } of made.alone) alone.add(contestant.name, took)
               for (const { took } of made.beside) during.add(contestant.name, took)
+              for (const { took } of made.control) control.add(contestant.name, took)
             },
             1,
           )
@@ -63,6 +74,7 @@ export const busyScene: Scene = {
             const rows = [
               { ...alone.row(name), name: `${name}, alone` },
               { ...during.row(name), name: `${name}, meanwhile` },
+              { ...control.row(name), name: `${name}, beside \`true\`` },
             ]
             groups.push({ title: `${what}: ${name}`, rows })
           }

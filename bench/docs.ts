@@ -41,7 +41,7 @@ function runText(run: Run): string {
       `${machine.memory} GiB, kernel ${machine.kernel}, Node ${machine.node}; load ${machine.load.toFixed(1)} before it began.`,
     claimTable(run),
     ...Object.entries(failed).map(([name, why]) => `Scene \`${name}\` failed: ${why}`),
-    '### All times\n',
+    '### All times',
     ...Object.values(scenes).map(({ title, groups, notes, splits }) =>
       [
         `**${capital(title)}**\n`,

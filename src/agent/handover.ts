@@ -97,7 +97,7 @@ function seesWhatWeSee(pid: number): boolean {
 const RELATIVE_PATH = /"(?:dataDir|resolvConf|daemonSocketPath)"\s*:\s*"[^/"]/
 
 /** /proc/self, /proc/thread-self however they are reached, and /dev/fd, which is the same. */
-const ITSELF = /\/(?:thread-)?self(?:\/|")|\/dev\//
+const ITSELF = /\/(?:thread-)?self(?:\/|")|\/dev\/fd/
 
 /** Paths that mean something only to the process that has them: its working directory, and itself. */
 function namesItself({ env, stdin }: CallFrame): boolean {

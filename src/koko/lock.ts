@@ -1,49 +1,45 @@
 /**
- * One flock for each attachment and each link. The file goes away with the lock; whoever then holds a lock on
- * a file that is no longer the one of that name simply tries again.
+ * One lock for each attachment and each link: a byte of one file, at an offset made of its key (an open file
+ * description lock, fcntl(2)). Nothing is made and nothing removed, so no lock can be left behind, and a file system
+ * that is slow to make files (ext4, after many deletions) is not asked to.
  */
-import { closeSync, fstatSync, openSync, readdirSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { tryFlock } from '../netlink/libc.ts'
+import { tryLockByte } from '../netlink/libc.ts'
 import { errorCode } from '../netlink/socket.ts'
 import { WireError } from './error.ts'
-import { makePrivate, removeFile } from './private-files.ts'
+import { makePrivate } from './private-files.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 const FIRST_WAIT_MS = 1
 const LONGEST_WAIT_MS = 20
+/** Hex digits of a key that make an offset: 60 bits, so two keys hardly ever meet, and then they only wait. */
+const DIGITS = 15
 
 export interface Lock {
   release(): void
 }
 
-/** Takes the lock if it is free. */
-export function tryLock(directory: string, key: string): Lock | undefined {
-  const file = `${directory}/${key}`
+/** Takes the lock if it is free. @param key hex digits */
+export function tryLock(file: string, key: string): Lock | undefined {
   for (;;) {
-    const fd = open(file, directory)
-    if (!tryFlock(fd)) {
+    const fd = open(file)
+    if (!tryLockByte(fd, BigInt(`0x${key.slice(0, DIGITS)}`))) {
       closeSync(fd)
       return undefined
     }
-    if (isStill(file, fd)) {
-      return {
-        release() {
-          removeFile(file)
-          closeSync(fd)
-        },
-      }
-    }
-    closeSync(fd)
+    if (isStill(file, fd)) return { release: () => closeSync(fd) }
+    closeSync(fd) // somebody has cleared the directory: whoever comes next would not see this lock
   }
 }
 
-function open(file: string, directory: string): number {
+function open(file: string): number {
   try {
     return openSync(file, 'a', 0o600)
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
-    makePrivate(directory)
+    makePrivate(dirname(file))
     return openSync(file, 'a', 0o600)
   }
 }
@@ -55,10 +51,10 @@ function isStill(file: string, fd: number): boolean {
 }
 
 /** Waits for the lock, never on the main thread. @throws WireError ('busy') after `timeout` ms */
-export async function lock(directory: string, key: string, timeout = lockTimeout()): Promise<Lock> {
+export async function lock(file: string, key: string, timeout = lockTimeout()): Promise<Lock> {
   const deadline = performance.now() + timeout
   for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
-    const held = tryLock(directory, key)
+    const held = tryLock(file, key)
     if (held !== undefined) return held
     if (performance.now() > deadline) {
       throw new WireError(
@@ -74,21 +70,4 @@ export async function lock(directory: string, key: string, timeout = lockTimeout
 function lockTimeout(): number {
   const asked = Number(process.env.NUGATOR_LOCK_TIMEOUT_MS)
   return Number.isFinite(asked) && asked > 0 ? asked : DEFAULT_TIMEOUT_MS
-}
-
-/** Removes the files of locks that nobody holds: what killed processes left. */
-export function sweepLocks(directory: string): void {
-  let names: string[]
-  try {
-    names = readdirSync(directory)
-  } catch {
-    return // no directory, no locks
-  }
-  for (const name of names) {
-    try {
-      tryLock(directory, name)?.release()
-    } catch {
-      // something that is no lock of ours
-    }
-  }
 }

@@ -26,6 +26,7 @@ const c = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, void *value, uint32 length)'),
   flock: libc.func('int flock(int fd, int operation)'),
+  fcntl: libc.func('int fcntl(int fd, int command, void *argument)'),
   mount: libc.func('int mount(str source, str target, str type, ulong flags, void *data)'),
   umount2: libc.func('int umount2(str target, int flags)'),
   recv: libc.func('long recv(int fd, void *buffer, ulong length, int flags)'),
@@ -210,6 +211,27 @@ export function tryFlock(fd: number): boolean {
   const errno = koffi.errno()
   if (errno === os.errno.EWOULDBLOCK || errno === os.errno.EINTR) return false
   throw new SystemCallError('flock', errno)
+}
+
+const F_OFD_SETLK = 37
+const F_WRLCK = 1
+/** struct flock of a 64-bit machine: l_type, l_whence, l_start at 8, l_len at 16, l_pid. */
+const FLOCK_LENGTH = 32
+
+/**
+ * An open file description lock (fcntl(2)) on one byte, exclusive, never blocking; it goes with the descriptor.
+ *
+ * @returns false if another descriptor, of whatever process, holds the lock
+ */
+export function tryLockByte(fd: number, offset: bigint): boolean {
+  const lock = Buffer.alloc(FLOCK_LENGTH)
+  lock.writeInt16LE(F_WRLCK, 0)
+  lock.writeBigInt64LE(offset, 8)
+  lock.writeBigInt64LE(1n, 16)
+  if (c.fcntl(fd, F_OFD_SETLK, lock) === 0) return true
+  const errno = koffi.errno()
+  if (errno === os.errno.EAGAIN || errno === os.errno.EACCES || errno === os.errno.EINTR) return false
+  throw new SystemCallError('fcntl F_OFD_SETLK', errno)
 }
 
 export const MS_BIND = 0x1000

@@ -52,6 +52,7 @@ export interface State {
   readonly pending: RecordDirectory<AttachmentRecord>
   readonly attachments: RecordDirectory<AttachmentRecord>
   readonly links: RecordDirectory<LinkRecord>
+  /** The file of all locks. */
   readonly locks: string
   /** DELs that came while an ADD was under way: see tombstone.ts. */
   readonly tombstones: string
@@ -65,7 +66,7 @@ export function openState(conf: Partial<Pick<Netconf, 'stateDir' | 'runDir'>>, e
     pending: new RecordDirectory(`${state}/pending`, parseRecord),
     attachments: new RecordDirectory(`${state}/attachments`, parseRecord),
     links: new RecordDirectory(`${state}/links`, parseLinkRecord),
-    locks: `${run}/locks`,
+    locks: `${run}/lock`,
     tombstones: `${run}/tombstones`,
   }
 }

@@ -4,7 +4,7 @@ import { CniError, Code } from '../cni/error.ts'
 import { describeIssues } from '../cni/issues.ts'
 import type { CniCall } from '../cni/serve.ts'
 import { linkKeyOf } from '../koko/link-record.ts'
-import { sweepLocks, tryLock } from '../koko/lock.ts'
+import { tryLock } from '../koko/lock.ts'
 import { isMarked, parseAlias } from '../koko/marks.ts'
 import { listLinks } from '../netlink/link.ts'
 import { bootId, type Netns } from '../netns/netns.ts'
@@ -57,7 +57,6 @@ export async function gc(call: CniCall, caller: Caller): Promise<void> {
     })
     await attempt(() => collectUnrecorded({ call, caller, state, host, isValid }, conf))
     await attempt(async () => dropDamaged(state, host))
-    sweepLocks(state.locks)
     sweepTombstones(state)
     const type = ipamType(conf)
     if (type !== undefined) {

@@ -1,5 +1,5 @@
 /** Undoing what killed processes left half done, without waiting for the runtime's DEL. */
-import { sweepLocks, tryLock } from '../koko/lock.ts'
+import { tryLock } from '../koko/lock.ts'
 import { bootId, type Netns } from '../netns/netns.ts'
 import { identify, type State } from './attachment.ts'
 import { type Caller, surroundings } from './caller.ts'
@@ -36,7 +36,6 @@ export async function recover(state: State, host: Netns, caller: Caller): Promis
       recovered.push({ attachment: key, errors: [error] })
     }
   }
-  sweepLocks(state.locks)
   sweepTombstones(state)
   return recovered
 }

@@ -83,7 +83,7 @@ function checkKernel(): void {
 
 function checkDirectories(conf: Netconf, call: CniCall): void {
   const state = openState(conf, call.env)
-  for (const directory of [state.attachments.directory, state.locks]) {
+  for (const directory of [state.attachments.directory, dirname(state.locks)]) {
     let existing = directory
     while (!existsSync(existing) && existing !== '/') existing = dirname(existing)
     try {

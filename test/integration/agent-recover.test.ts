@@ -99,7 +99,6 @@ t.test('records that say nothing: it starts all the same', async (t) => {
   writeFileSync(name('4'), '[]')
   mkdirSync(name('5'))
   writeFileSync(join(dir, 'README'), 'not ours')
-  mkdirSync(join(host.runDir, 'locks', '6'.repeat(64)), { recursive: true })
   const agent = await Agent.start(t, host)
   const { name: netns, ...container } = newContainer(host)
   const call = { ...container, env: agent.env, conf: netconf(host) }
@@ -127,17 +126,12 @@ t.test('an IPAM plugin that is gone: the wire goes, and the lease is not forgott
   await nothingLeft(t, host, [name])
 })
 
-t.test('locks that nobody holds, and old tombstones', async (t) => {
+t.test('old tombstones', async (t) => {
   const host = newHost(t)
-  for (const [dir, text] of [
-    ['locks', ''],
-    ['tombstones', '1'],
-  ] as const) {
-    mkdirSync(join(host.runDir, dir), { recursive: true })
-    const file = join(host.runDir, dir, 'a'.repeat(64))
-    writeFileSync(file, text)
-    utimesSync(file, 0, 0)
-  }
+  mkdirSync(join(host.runDir, 'tombstones'), { recursive: true })
+  const file = join(host.runDir, 'tombstones', 'a'.repeat(64))
+  writeFileSync(file, '1')
+  utimesSync(file, 0, 0)
   await Agent.start(t, host)
   await nothingLeft(t, host, [])
 })

@@ -186,7 +186,7 @@ t.test('random lives', async (t) => {
         rmSync(twins.ours, { recursive: true })
       },
     ),
-    { numRuns: Number(process.env.HOST_LOCAL_RUNS ?? 150) },
+    { numRuns: Number(process.env.HOST_LOCAL_RUNS ?? 120) },
   )
   t.ok((says.get('result') ?? 0) > 50, `${says.get('result')} of ${calls} calls gave addresses`)
   t.ok(says.size > 8, `${says.size} different things were said`)

@@ -6,7 +6,7 @@
  * like, subnets that begin with zeros. GC and STATUS mean nothing to either.
  */
 import { posix } from 'node:path'
-import { type Environment, readEnvironment, type Verb, validateNetworkName } from '../../cni/environment.ts'
+import { type Environment, readEnvironment, validateNetworkName } from '../../cni/environment.ts'
 import { CniError, Code } from '../../cni/error.ts'
 import { formatResult, parseResult, type Result } from '../../cni/result.ts'
 import { type CniVersion, supportedVersion, versionForVerb, versionOf } from '../../cni/version.ts'
@@ -62,7 +62,7 @@ interface Prepared {
 }
 
 /** Whatever can be refused without touching the disk, in the order in which skel and host-local do. */
-function prepare(call: HostLocalCall, verb: Verb & ('ADD' | 'DEL' | 'CHECK')): Prepared {
+function prepare(call: HostLocalCall, verb: 'ADD' | 'DEL' | 'CHECK'): Prepared {
   const { containerID, ifName, args } = readEnvironment({ ...call.env, CNI_COMMAND: verb })
   const netconf = parse(call.stdin)
   validateNetworkName('name' in netconf && typeof netconf.name === 'string' ? netconf.name : '')

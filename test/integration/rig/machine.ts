@@ -152,7 +152,7 @@ export class Machine {
     return [
       ...(await this.#coldCalls()),
       ...(await this.host.links()).map((name) => `interface ${name}`),
-      ...files.filter((file) => !OF_THE_AGENT.test(file)),
+      ...files.filter((file) => !OF_THE_AGENT.test(file) && file !== `${runDir}/lock`),
       ...filesIn(ipamDir).filter(isLease),
       ...filesIn(this.path('/run/netns')).map((path) => `namespace ${path}`),
       ...this.#mounts().filter((mount) => !this.#mountsAtStart.includes(mount)),

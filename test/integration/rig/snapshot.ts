@@ -126,6 +126,12 @@ export function lasting(key: string, value: unknown): unknown {
   return key.endsWith('_timer') || key === 'operstate' || key === 'expires' ? undefined : value
 }
 
+/** What is in the run directory besides the file of locks, which is always empty and stays. */
+function runFiles(host: Host): Record<string, string> {
+  const { lock, ...files } = filesIn(host.runDir)
+  return lock ? { lock, ...files } : files
+}
+
 /** Everything a refused call must leave as it was: compare two of these. */
 export async function snapshot(host: Host, namespaces: readonly string[]): Promise<unknown> {
   const [nft, ...holdings] = await Promise.all([
@@ -134,7 +140,7 @@ export async function snapshot(host: Host, namespaces: readonly string[]): Promi
   ])
   const files = {
     state: filesIn(host.stateDir),
-    run: filesIn(host.runDir),
+    run: runFiles(host),
     leases: leases(host),
   }
   return JSON.parse(JSON.stringify({ nft, holdings, files }, lasting))
@@ -166,6 +172,6 @@ export async function residue(
   left.push(...leases(host).map((address) => `lease of ${address}`))
   left.push(...(await masquerade(host)).map((part) => `masquerade: ${part}`))
   left.push(...Object.keys(filesIn(host.stateDir)).map((file) => `file ${file} in the state directory`))
-  left.push(...Object.keys(filesIn(host.runDir)).map((file) => `file ${file} in the run directory`))
+  left.push(...Object.keys(runFiles(host)).map((file) => `file ${file} in the run directory`))
   return left
 }
