@@ -14,6 +14,8 @@ const CONNECTIONS_MAX = 1024
 const ARRIVAL_MS = 5000
 /** For all that is arriving at a time, in bytes: four of the longest requests. */
 const ARRIVING_MAX = 64 * 1024 * 1024
+/** Who sends no more than this is not turned away for what others send. */
+const SHARE = ARRIVING_MAX / CONNECTIONS_MAX
 const BACKLOG = 511
 
 export class AgentServer {
@@ -109,7 +111,7 @@ export class AgentServer {
           if (head.toString('latin1', 0, 4) === 'GET ') return this.#hand(socket, head, done)
           wanted = frameLength(head)
         }
-        if (this.#arriving > ARRIVING_MAX) throw new FrameError('too much at a time')
+        if (this.#arriving > ARRIVING_MAX && length > SHARE) throw new FrameError('too much at a time')
         if (wanted === undefined || length < wanted) return
         clearTimeout(late)
         done()

@@ -1,14 +1,16 @@
 /** Callers in other namespaces than the agent: the host is the caller's; who sees other files does his work himself. */
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { Agent } from './rig/agent.ts'
+import { start } from './rig/client-place.ts'
 import { added, silent } from './rig/cni/answer.ts'
 import { newContainer, nothingLeft } from './rig/cni/attachment.ts'
 import { netconf } from './rig/cni/conf.ts'
 import { FakeIpam, RESULT } from './rig/cni/ipam.ts'
 import { type Call, type CommandResult, type Host, newHost, PLUGIN, run } from './rig/host.ts'
 import { masquerade } from './rig/snapshot.ts'
+import { until } from './rig/under-way.ts'
 
 const FORWARDING = ['/proc/sys/net/ipv4/ip_forward']
 
@@ -103,50 +105,64 @@ function shape({ code, stdout, stderr }: CommandResult): unknown[] {
   return [code, stdout.replaceAll(/"mac": "[^"]*"/g, '"mac": ""'), stderr]
 }
 
+const VERBS = ['ADD', 'CHECK', 'DEL']
+
+interface Place {
+  /** Words before the command line. */
+  readonly by: readonly string[]
+  /** The container's namespace, if it has another path there. */
+  readonly netns?: string
+}
+
 /** The three calls are answered as they are without an agent, and the agent does none of them. */
 async function answeredCold(
   t: Test,
-  verbs: readonly string[],
-  by: (host: Host) => Promise<readonly string[]>,
+  placeOf: (host: Host, container: string) => Promise<Place>,
 ): Promise<unknown[]> {
   const host = newHost(t)
   const agent = await Agent.start(t, host)
   const { name, ...container } = newContainer(host)
   const addresses = [{ address: '10.1.2.2/24', gateway: '10.1.2.1' }]
   const conf = netconf(host, { ipam: undefined, addresses })
-  const call: Call = { ...container, conf }
-  const words = await by(host)
+  const { by, netns = container.netns } = await placeOf(host, container.netns)
+  const call: Call = { ...container, netns, conf }
   const answers: unknown[][][] = []
   for (const each of [undefined, agent]) {
     const given: unknown[][] = []
-    for (const verb of verbs) given.push(shape(await exec(host, each, words, verb, call)))
+    for (const verb of VERBS) given.push(shape(await exec(host, each, by, verb, call)))
     answers.push(given)
   }
   t.same(answers[1], answers[0])
   const status = await agent.status()
   t.same(status.verbs, {}, 'the agent did nothing')
-  t.equal(status.refused, verbs.length, 'but was asked')
+  t.equal(status.refused, VERBS.length, 'but was asked')
   await nothingLeft(t, host, [name])
   return answers[0]?.[0] ?? []
 }
 
-const VERBS = ['ADD', 'CHECK', 'DEL']
-
 for (const [where, by] of Object.entries(ELSEWHERE)) {
   t.test(`${where}: the answer is the cold one`, async (t) => {
-    const [code, stdout] = await answeredCold(t, VERBS, async () => by)
+    const [code, stdout] = await answeredCold(t, async () => ({ by }))
     // A user namespace of its own has no power over the network namespace.
     t.equal(code, where === 'another user namespace' ? 1 : 0, String(stdout))
   })
 }
 
-t.test('a chroot with all the files of the machine: the answer is the cold one', async (t) => {
-  const [code, stdout] = await answeredCold(t, VERBS, async (host) => {
+t.test('a chroot with the files of the machine: the answer is the cold one', async (t) => {
+  const [code, stdout] = await answeredCold(t, async (host, netns) => {
     const root = join(host.dir, 'root')
     mkdirSync(root)
-    t.equal((await run('mount', ['--rbind', '--make-rprivate', '/', root])).code, 0)
+    // Not all that is mounted: a copy of a namespace's mount would keep its name from being removed.
+    for (const place of ['/', dirname(host.dir), resolve(dirname(PLUGIN), '../..')]) {
+      t.equal((await run('mount', ['--bind', '--make-private', place, join(root, place)])).code, 0)
+    }
     t.teardown(() => run('umount', ['--lazy', '--recursive', root]))
-    return ['chroot', root]
+    t.equal((await run('mount', ['-t', 'proc', 'proc', join(root, 'proc')])).code, 0)
+    const inside = start('sleep', { args: ['60'], netns })
+    t.teardown(() => inside.child.kill('SIGKILL'))
+    const path = `/proc/${inside.child.pid}/ns/net`
+    await until('it is in the container', () => statSync(path).ino === statSync(netns).ino)
+    return { by: ['chroot', root], netns: path }
   })
   t.equal(code, 0, String(stdout))
 })
