@@ -56,7 +56,9 @@ export class Agent {
       value === undefined ? [] : `${name}=${value}`,
     )
     const log = openSync(this.#log, 'a')
-    const args = ['-i', ...variables, 'nsenter', `--net=${netns}`, ...by, PLUGIN, 'agent']
+    // It does not outlive a test that is itself killed.
+    const tied = ['setpriv', '--pdeathsig', 'KILL', 'nsenter', `--net=${netns}`]
+    const args = ['-i', ...variables, ...tied, ...by, PLUGIN, 'agent']
     this.#process = spawn('env', args, { stdio: ['ignore', 'ignore', log] })
     closeSync(log)
     this.#exited = once(this.#process, 'exit')
